@@ -1,0 +1,34 @@
+"""Discover novel classes with UNO v2 and squared error between views (ablation of IIC, arXiv:2210.03591).
+
+    python main_discover_mse.py --dataset CIFAR10 --num_labeled_classes 5 --num_unlabeled_classes 5 \\
+        --pretrained checkpoints_iic/pretrain-resnet18-CIFAR10-5_5.cp --num_heads 4 --overcluster_factor 10 \\
+        --factor_mse 0.01 --max_epochs 500 --batch_size 512 --multicrop --gpus 1 --precision 16 --comment 5_5_mse
+
+    loss = swapped prediction + factor_mse * mse
+"""
+
+from utils import cli
+
+FACTORS = {"mse": 0.01}
+if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
+    ARGS = cli.parse("discover", doc=__doc__, factors=FACTORS)
+
+from torch import Tensor
+
+from utils import discoverer
+from utils.losses import mse_consistency
+
+
+class Discoverer(discoverer.Discoverer):
+    """Views of one sample pulled together by their mean squared difference."""
+
+    factors = FACTORS
+
+    def constraints(self, logits: Tensor, mask_lab: Tensor) -> dict[str, Tensor]:
+        return {"mse": mse_consistency(logits, mask_lab, self.num_labeled, self.hparams["temperature"])}
+
+
+if __name__ == "__main__":
+    from utils.experiment import discover
+
+    cli.run(lambda args: discover(Discoverer, args), ARGS)

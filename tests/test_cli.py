@@ -1,0 +1,172 @@
+"""Flags: every published command, their meaning for the Trainer, and one-line errors. No torch is imported for them."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from utils import cli
+from utils.errors import UserError
+from utils.settings import resolve
+
+ROOT = Path(__file__).resolve().parents[1]
+MAINS = sorted(path.name for path in ROOT.glob("main_*.py"))
+PUBLISHED = """
+main_pretrain.py --dataset CIFAR10 --gpus 1 --precision 16 --max_epochs 200 --batch_size 256 --num_labeled_classes 5
+--num_unlabeled_classes 5 --comment 5_5
+main_pretrain.py --dataset ImageNet --gpus 2 --precision 16 --max_epochs 100 --batch_size 256 --num_labeled_classes 882
+--num_unlabeled_classes 30 --comment 882_30 --num_workers 8 --warmup_epochs 5 --distributed_backend ddp --sync_batchnorm
+main_discover_inter_intra.py --dataset CIFAR100 --gpus 1 --precision 16 --max_epochs 500 --batch_size 512
+--num_labeled_classes 80 --num_unlabeled_classes 20 --pretrained x.cp --num_heads 4 --overcluster_factor 5
+--factor_inter 0.02 --factor_intra 0.01 --comment 80_20_inter_intra --multicrop
+main_discover_inter_intra.py --dataset ImageNet --gpus 2 --precision 16 --max_epochs 60 --batch_size 256
+--num_labeled_classes 882 --num_unlabeled_classes 30 --pretrained x.cp --num_heads 2 --overcluster_factor 4
+--factor_inter 0.05 --factor_intra 0.01 --comment 882_30-A_inter_intra --multicrop --base_lr 0.2 --warmup_epochs 5
+--imagenet_split A --distributed_backend ddp --sync_batchnorm
+"""
+
+
+def run(*argv):
+    return subprocess.run([sys.executable, *argv], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def config(*argv):
+    done = run(*argv, "--print_config")
+    assert done.returncode == 0, done.stderr
+    return yaml.safe_load(done.stdout)
+
+
+def check_command(words):
+    """What --print_config says of a published command has to be what the command asks for."""
+    printed = config(*words)
+    settings, trainer = printed["settings"], printed["trainer"]
+    given = dict(zip(words[1::1], [*words[2:], "--"], strict=True))
+    for flag, value in given.items():
+        if flag.startswith("--") and not value.startswith("--"):
+            assert str(settings[flag[2:]]) == value, flag
+        elif flag.startswith("--"):
+            assert settings[flag[2:]] is True, flag
+    assert trainer["accelerator"] == "gpu"
+    assert trainer["devices"] == int(given["--gpus"])
+    assert trainer["precision"] == "16-mixed"
+    assert trainer["max_epochs"] == int(given["--max_epochs"])
+    assert trainer["strategy"] == ("ddp" if "--distributed_backend" in given else "auto")
+    assert trainer["sync_batchnorm"] is ("--sync_batchnorm" in given)
+
+
+@pytest.mark.parametrize("command", re.split(r"\n(?=main_)", PUBLISHED.strip()))
+def test_published_commands(command):
+    check_command(shlex.split(command))
+
+
+def test_every_command_of_the_seed():
+    seed = ROOT.parent / "shared" / "seeds" / "iic.txt"
+    if not seed.is_file():
+        pytest.skip("../shared/seeds/iic.txt is not here")
+    commands = re.findall(
+        r"^CUDA_VISIBLE_DEVICES=\S+ python (main_(?:.*\\\n)*.*)$", seed.read_text(), flags=re.MULTILINE
+    )
+    assert len(commands) == 8
+    for command in commands:
+        check_command(shlex.split(command.replace("\\\n", " ")))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], {"accelerator": "auto", "devices": 1, "strategy": "auto", "precision": "32-true", "num_nodes": 1}),
+        (["--gpus", "0"], {"accelerator": "cpu", "devices": 1}),
+        (["--gpus", "2"], {"accelerator": "gpu", "devices": 2}),
+        (["--gpus", "-1"], {"accelerator": "gpu", "devices": -1}),
+        (["--gpus", "0,1"], {"accelerator": "gpu", "devices": [0, 1]}),
+        (["--gpus", "3,"], {"accelerator": "gpu", "devices": [3]}),
+        (["--precision", "16"], {"precision": "16-mixed"}),
+        (["--precision", "bf16"], {"precision": "bf16-mixed"}),
+        (["--precision", "64"], {"precision": "64-true"}),
+        (["--distributed_backend", "ddp", "--num_nodes", "2"], {"strategy": "ddp", "num_nodes": 2}),
+        (["--sync_batchnorm"], {"sync_batchnorm": True}),
+        (["--limit_train_batches", "20"], {"limit_train_batches": 20}),
+        (["--limit_train_batches", "0.25"], {"limit_train_batches": 0.25}),
+        (["--fast_dev_run"], {"fast_dev_run": 1}),
+        (["--fast_dev_run", "3"], {"fast_dev_run": 3}),
+        (["--max_epochs", "7"], {"max_epochs": 7}),
+        (["--deterministic"], {"deterministic": True}),
+    ],
+)
+def test_trainer_arguments(flags, expected):
+    arguments = cli.trainer_arguments(cli.parse("discover", flags))
+    assert {name: arguments[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "lr", "decay", "epochs"), [("pretrain", 0.1, 1e-4, 200), ("discover", 0.4, 1.5e-4, 500)]
+)
+def test_published_defaults(stage, lr, decay, epochs):
+    args = cli.parse(stage, [])
+    assert (args.base_lr, args.weight_decay_opt, args.max_epochs) == (lr, decay, epochs)
+    assert (args.min_lr, args.momentum_opt, args.warmup_epochs, args.temperature) == (0.001, 0.9, 10, 0.1)
+    assert (args.dataset, args.num_labeled_classes, args.num_unlabeled_classes) == ("CIFAR100", 80, 20)
+
+
+@pytest.mark.parametrize(
+    ("main", "factors"),
+    [
+        ("main_discover", {}),
+        ("main_discover_inter", {"factor_inter": 0.01}),
+        ("main_discover_intra", {"factor_intra": 0.01}),
+        ("main_discover_inter_intra", {"factor_inter": 0.05, "factor_intra": 0.01}),
+        ("main_discover_mse", {"factor_mse": 0.01}),
+    ],
+)
+def test_default_factors(main, factors):
+    settings = config(f"{main}.py")["settings"]
+    assert {name: value for name, value in settings.items() if name.startswith("factor_")} == factors
+
+
+@pytest.mark.parametrize("main", MAINS)
+def test_help_is_quick_and_imports_no_torch(main):
+    code = f"import runpy, sys; sys.argv = ['{main}', '--help']\ntry: runpy.run_path('{main}', run_name='__main__')\n"
+    code += "finally: assert 'torch' not in sys.modules and 'pytorch_lightning' not in sys.modules"
+    done = run("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "python main_" in done.stdout
+    assert "hardware:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--num_head", "4"], "unknown flag '--num_head'; did you mean --num_heads?"),
+        (
+            ["--dataset", "CIFAR"],
+            "unknown dataset 'CIFAR'; known are CIFAR10, CIFAR100, ImageNet, digits, npz:<file>, folder",
+        ),
+        (["--num_heads", "0"], "--num_heads is 0 but must be at least 1"),
+        (["--num_large_crops", "0"], "--num_large_crops is 0 but must be at least 1"),
+        (["--num_large_crops", "1"], "swapped prediction needs two views"),
+        (["--num_large_crops", "1", "--multicrop", "--num_small_crops", "0"], "swapped prediction needs two views"),
+        (["--imagenet_split", "D"], "invalid choice: 'D'"),
+        (["--gpus", "two", "--print_config"], "--gpus is 'two' but must be a number, -1 or a list such as 0,1"),
+        (["--temperature", "0"], "--temperature is 0.0 but must be above 0"),
+        (["--batch_size", "many"], "argument --batch_size"),
+    ],
+)
+def test_wrong_flags_are_one_line_and_exit_2(argv, message):
+    done = run("main_discover.py", *argv)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.startswith("main_discover.py: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_resolve_completes_and_refuses():
+    settings = resolve("discover", {"num_heads": 2, "factor_new": 1.0}, {"inter": 0.5})
+    assert (settings["num_heads"], settings["factor_new"], settings["factor_inter"]) == (2, 1.0, 0.5)
+    with pytest.raises(UserError, match="did you mean 'num_heads'"):
+        resolve("discover", {"num_head": 2})
+    with pytest.raises(UserError, match="--proj_dim is 0"):
+        resolve("discover", {"proj_dim": 0})

@@ -1,0 +1,60 @@
+"""k-means on pixels and on pretrained features: what discovery has to beat, on the same images."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+
+from utils.checkpoints import load_pretrained
+from utils.data.specs import dataset_spec
+from utils.errors import UserError
+from utils.eval import contingency, table_metrics
+from utils.nets import MultiHeadResNet
+
+
+def kmeans_metrics(train: np.ndarray, test: np.ndarray, labels: np.ndarray, k: int, seed: int = 0) -> dict[str, float]:
+    """Fit k-means on ``train`` (N, D), assign ``test`` (M, D), and score against ``labels`` (M,): acc, nmi, ari."""
+    kmeans = KMeans(k, n_init=10, random_state=seed).fit(train)
+    return table_metrics(contingency(labels, kmeans.predict(test)))
+
+
+@torch.no_grad()
+def kmeans_baselines(datamodule: Any, pretrained: str | None, hparams: Mapping[str, Any]) -> dict[str, float]:
+    """``baseline/kmeans_pixels/*`` and ``baseline/kmeans_features/*`` on the novel test images.
+
+    Args:
+        datamodule: of discovery, set up; its novel training images are clustered, its novel test images scored.
+        pretrained: weights of the features; None leaves the features out.
+        hparams: of the discovery run.
+
+    Raises:
+        UserError: when no novel test image has a truth.
+    """
+    loaders = dict(zip(datamodule.dataloader_mapping.values(), datamodule.val_dataloader(), strict=True))
+    if "unlab/train" not in loaders or "unlab/test" not in loaders:
+        raise UserError("the baselines need novel training and test images with known classes")
+    images = {name: list(loaders[name]) for name in ("unlab/train", "unlab/test")}
+    labels = torch.cat([labels for _, labels in images["unlab/test"]]).cpu().numpy()
+    spaces = {"kmeans_pixels": lambda batch: batch.flatten(1)}
+    if pretrained:
+        model = MultiHeadResNet(
+            arch=hparams["arch"],
+            low_res=dataset_spec(hparams["dataset"], hparams["image_size"]).low_res,
+            num_labeled=hparams["num_labeled_classes"],
+            num_unlabeled=hparams["num_unlabeled_classes"],
+            num_heads=None,
+            width=hparams["width"],
+        ).eval()
+        load_pretrained(model, pretrained)
+        spaces["kmeans_features"] = lambda batch: model.to(batch.device)(batch)["feats"]
+    results: dict[str, float] = {}
+    for space, embed in spaces.items():
+        train, test = (
+            torch.cat([embed(batch).cpu() for batch, _ in images[name]]).numpy()
+            for name in ("unlab/train", "unlab/test")
+        )
+        metrics = kmeans_metrics(train, test, labels, hparams["num_unlabeled_classes"])
+        results |= {f"baseline/{space}/{name}": value for name, value in metrics.items()}
+    return results

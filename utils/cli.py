@@ -1,0 +1,152 @@
+"""Command line: flags to settings, settings to Trainer arguments, errors to one line. Imports no torch."""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+from utils.errors import UserError
+from utils.flags import GROUPS, PRECISIONS
+from utils.settings import check, factor_flag
+
+TRAINER_FLAGS = (  # passed to the Trainer under their own names
+    "max_epochs",
+    "num_nodes",
+    "sync_batchnorm",
+    "deterministic",
+    "check_val_every_n_epoch",
+    "num_sanity_val_steps",
+    "limit_train_batches",
+    "limit_val_batches",
+    "accumulate_grad_batches",
+    "fast_dev_run",
+    "profiler",
+    "enable_progress_bar",
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line errors and a suggestion for a mistyped flag."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments:"):
+            flag = message.split(": ", 1)[1].split()[0].split("=")[0]
+            near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+            message = f"unknown flag '{flag}'" + (f"; did you mean {near[0]}?" if near else "; see --help")
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def build_parser(stage: str, factors: Mapping[str, float] | None = None, doc: str | None = None) -> Parser:
+    """Parser of a stage.
+
+    Args:
+        stage: ``pretrain``, ``discover`` or ``evaluate``.
+        factors: constraint -> default weight; each becomes the flag ``--factor_<constraint>``.
+        doc: the main's docstring.
+    """
+    parser = Parser(
+        usage="%(prog)s [flags]",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for title, rows in GROUPS.items():
+        group = parser.add_argument_group(title)
+        if title == "objective":
+            rows = (*rows, *(factor_flag(name, weight) for name, weight in (factors or {}).items()))
+        for flag in rows:
+            if stage in flag.stages:
+                default = flag.default_for(stage)
+                kind: dict[str, Any] = {"type": flag.kind}
+                if flag.kind is bool:
+                    kind = {"action": argparse.BooleanOptionalAction}
+                text = flag.help if default is None or default is False else f"{flag.help} [{default}]"
+                arguments = {**kind, "default": default, "help": text.replace("%", "%%"), **flag.extra}
+                group.add_argument(f"--{flag.name}", **arguments)
+    return parser
+
+
+def parse(
+    stage: str, argv: Sequence[str] | None = None, *, doc: str | None = None, factors: Mapping[str, float] | None = None
+) -> argparse.Namespace:
+    """Settings of a stage from the command line; ``--print_config`` prints them and stops.
+
+    A dataset may bring its own defaults (``DatasetSpec.defaults``); a flag that is given wins.
+    """
+    parser = build_parser(stage, factors, doc)
+    try:
+        preset: Mapping[str, Any] = {}
+        if stage != "evaluate":
+            from utils.data.specs import dataset_spec
+
+            dataset = Parser(add_help=False, allow_abbrev=False)
+            dataset.add_argument("--dataset", default=parser.get_default("dataset"))
+            preset = dataset_spec(dataset.parse_known_args(argv)[0].dataset).defaults.get(stage, {})
+        parser.set_defaults(**preset)
+        args = parser.parse_args(argv)
+        check(vars(args), stage)
+        trainer_arguments(args)  # a value of --gpus that means nothing is told now
+    except UserError as error:
+        parser.error(str(error))
+    if args.print_config:
+        print_config(args)
+        parser.exit()
+    return args
+
+
+def run_name(args: argparse.Namespace, stage: str) -> str:
+    """Name of the run's folder, as published: stage, architecture, dataset and comment."""
+    if args.run_name:
+        return args.run_name
+    comment = args.comment or datetime.now().strftime("%b%d_%H-%M-%S")
+    dataset = args.dataset.replace(":", "-").replace("/", "_")
+    return "-".join([stage, args.arch, dataset, comment])
+
+
+def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What the flags mean for Lightning's Trainer (2021's names to today's)."""
+    accelerator, devices = _devices(args.gpus)
+    settings = {name: getattr(args, name) for name in TRAINER_FLAGS if hasattr(args, name)}
+    strategy = getattr(args, "distributed_backend", None) or "auto"
+    return {
+        "accelerator": accelerator,
+        "devices": devices,
+        "strategy": strategy,
+        "precision": PRECISIONS[args.precision],
+        **settings,
+    }
+
+
+def _devices(gpus: str | None) -> tuple[str, Any]:
+    """``--gpus`` as accelerator and devices."""
+    if gpus is None:
+        return "auto", 1
+    try:
+        if "," in gpus:
+            return "gpu", [int(index) for index in gpus.split(",") if index.strip()]
+        count = int(gpus)
+    except ValueError:
+        raise UserError(f"--gpus is '{gpus}' but must be a number, -1 or a list such as 0,1") from None
+    return ("cpu", 1) if count == 0 else ("gpu", count)
+
+
+def print_config(args: argparse.Namespace) -> None:
+    """The resolved settings and Trainer arguments, as YAML."""
+    import yaml
+
+    settings = {name: value for name, value in vars(args).items() if name != "print_config"}
+    yaml.safe_dump({"settings": settings, "trainer": trainer_arguments(args)}, sys.stdout, sort_keys=False)
+
+
+def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
+    """Call a main; what the user can mend becomes one line on stderr and exit code 2 (``--debug``: the traceback)."""
+    try:
+        main(args)
+    except UserError as error:
+        if args.debug:
+            raise
+        print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
+        sys.exit(2)

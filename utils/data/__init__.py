@@ -1,0 +1,49 @@
+"""Data: sources on disk, the split into labelled and novel classes, loaders, and the Lightning datamodule.
+
+Importing this package imports no torch, so that the flags can be parsed first.
+"""
+
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from utils.data.datamodules import NCDDataModule
+
+EVAL_BATCH_SIZE = 512
+
+
+def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule":
+    """The datamodule for the parsed flags; nothing is read from disk before its ``setup()``.
+
+    Args:
+        args: the flags named in :class:`utils.data.datamodules.NCDDataModule`; ``labeled_classes`` is a
+            comma-separated string or None, and ``num_small_crops`` counts only with ``multicrop``.
+        mode: ``pretrain`` (labelled classes only) or ``discover`` (everything, labels of novel classes hidden).
+
+    Raises:
+        ValueError: for another mode.
+        UserError: for an unknown dataset, or class counts that the dataset cannot have.
+    """
+    from utils.data.datamodules import NCDDataModule
+
+    small_crops = {"pretrain": 0, "discover": args.num_small_crops if getattr(args, "multicrop", False) else 0}
+    if mode not in small_crops:
+        raise ValueError(f"unknown mode '{mode}'; known are {', '.join(small_crops)}")
+    named = args.labeled_classes
+    return NCDDataModule(
+        mode=mode,
+        dataset=args.dataset,
+        data_dir=args.data_dir,
+        download=args.download,
+        batch_size=args.batch_size,
+        eval_batch_size=getattr(args, "eval_batch_size", EVAL_BATCH_SIZE),
+        num_workers=args.num_workers,
+        num_labeled_classes=args.num_labeled_classes,
+        num_unlabeled_classes=args.num_unlabeled_classes,
+        labeled_classes=None if named is None else tuple(name.strip() for name in named.split(",")),
+        imagenet_split=args.imagenet_split,
+        image_size=args.image_size,
+        num_large_crops=args.num_large_crops,
+        num_small_crops=small_crops[mode],
+        seed=args.seed,
+    )

@@ -1,0 +1,71 @@
+"""A folder of one's own images: ``train/<class>/*``, ``test/<class>/*`` and ``unlabeled/*``, the last two optional."""
+
+from pathlib import Path
+from statistics import median_low
+
+import numpy as np
+
+from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
+from utils.data.images import list_classes, list_images, read_squares, shorter_side
+from utils.data.specs import LARGEST_ARRAY_IMAGE
+from utils.errors import UserError
+
+PROBED = 50  # images whose size is looked up
+
+
+def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
+    """Read a folder: small images (up to 64 pixels, asked for or found) into memory, else the list of files.
+
+    A class is a folder below ``train`` or ``test``, by name; images below ``unlabeled`` have label -1.
+
+    Raises:
+        UserError: when there is no ``train`` with class folders, for an empty class folder, and for damaged images
+            (naming them) where these are decoded.
+    """
+    root = request.data_dir
+    train_names = _class_folders(root / "train")
+    if not train_names:
+        raise UserError(
+            f"{root / 'train'} has no class folders; --dataset folder expects {root / 'train'}/<class>/ with images, "
+            f"and optionally {root / 'test'}/<class>/ and {root / 'unlabeled'}/ (--data_dir says where)"
+        )
+    test_names = _class_folders(root / "test")
+    class_names = tuple(sorted({*train_names, *test_names}))
+    train_paths, train_labels = _classes(root / "train", train_names, class_names)
+    test_paths, test_labels = _classes(root / "test", test_names, class_names)
+    unlabeled = list_images(root / "unlabeled")
+    train_paths += unlabeled
+    train_labels = np.concatenate([train_labels, np.full(len(unlabeled), -1, np.int64)])
+
+    size = request.image_size or _median_side(train_paths)
+    if size > LARGEST_ARRAY_IMAGE:
+        return ImageFiles(
+            train_paths, train_labels, test_paths, test_labels, class_names, f"files in {root}", closed=False
+        )
+    return ImageArrays(
+        train_images=read_squares(train_paths, size),
+        train_labels=train_labels,
+        test_images=read_squares(test_paths, size),
+        test_labels=test_labels,
+        class_names=class_names,
+        origin=f"files in {root}, decoded to {size}x{size}",
+        closed=False,
+    )
+
+
+def _class_folders(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _classes(folder: Path, names: list[str], class_names: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
+    """Paths and labels, as positions in ``class_names``, of the classes ``names`` that have a folder here."""
+    paths, positions = list_classes(folder, names)
+    return paths, np.array([class_names.index(name) for name in names], np.int64)[positions]
+
+
+def _median_side(paths: list[str]) -> int:
+    """Median of the shorter sides of up to ``PROBED`` images, evenly spaced through the list."""
+    step = -(-len(paths) // PROBED)
+    return median_low([shorter_side(path) for path in paths[::step]])

@@ -1,0 +1,124 @@
+"""Image files: finding, decoding, and cutting them to squares."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from utils.errors import UserError
+
+SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"))
+SHOWN = 5  # names in a message
+
+
+def list_images(folder: Path) -> list[str]:
+    """Paths of the image files anywhere below ``folder``, sorted; hidden files and folders are passed over."""
+    found = []
+    for root, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            os.path.join(root, name)
+            for name in files
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+        ]
+    return sorted(found)
+
+
+def list_classes(folder: Path, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Paths and labels (N,) int64 of the images in ``folder/<class>``, one after the other; labels are positions.
+
+    Raises:
+        UserError: naming the first classes whose folder is missing or empty, and how many there are.
+    """
+    missing = [name for name in class_names if not (folder / name).is_dir()]
+    if missing:
+        raise UserError(f"{folder} has no folder for {summary(missing)}; expected {folder / '<class>'} with its images")
+    images = [list_images(folder / name) for name in class_names]
+    empty = [name for name, paths in zip(class_names, images, strict=True) if not paths]
+    if empty:
+        raise UserError(f"{folder} has no image in the folder of {summary(empty)}; put images there or remove it")
+    labels = np.repeat(np.arange(len(images), dtype=np.int64), [len(paths) for paths in images])
+    return [path for paths in images for path in paths], labels
+
+
+def summary(names: Sequence[str]) -> str:
+    """The first names and the count, for a message.
+
+    >>> summary(["a", "b"]), summary(list("abcdefg"))
+    ('a, b', 'a, b, c, d, e, … (7 in all)')
+    """
+    return ", ".join(names[:SHOWN]) + (f", … ({len(names)} in all)" if len(names) > SHOWN else "")
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Decode an image as RGB, turned upright as its EXIF orientation says.
+
+    Gray, palette, CMYK and transparent images are converted (transparency is dropped); of 16-bit gray the upper
+    eight bits are kept, where Pillow's own conversion would clip.
+
+    Raises:
+        UserError: for a file that cannot be decoded, naming it.
+    """
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode.startswith("I"):
+                image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+            if image.mode == "P":
+                image = image.convert("RGBA")
+            return image.convert("RGB")
+    except Exception as error:  # Pillow's decoders raise almost anything on damaged files
+        raise _unreadable(path, error) from error
+
+
+def shorter_side(path: str | Path) -> int:
+    """Length in pixels of the shorter side, from the header alone.
+
+    Raises:
+        UserError: for a file that is not an image, naming it.
+    """
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
+
+
+def to_square(image: Image.Image, size: int) -> np.ndarray:
+    """Resize the shorter side to ``size`` (bilinear, antialiased), then cut out the centre: (size, size, 3) uint8."""
+    width, height = image.size
+    scale = size / min(width, height)
+    if scale != 1:
+        width, height = max(size, round(width * scale)), max(size, round(height * scale))
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = (width - size) // 2, (height - size) // 2
+    return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def squares(images: np.ndarray, size: int) -> np.ndarray:
+    """(N, H, W, 3) uint8 -> (N, size, size, 3) uint8 through :func:`to_square`; as they are when they fit."""
+    if images.shape[1:3] == (size, size):
+        return images
+    fitted = np.empty((len(images), size, size, 3), np.uint8)
+    for row, image in enumerate(images):
+        fitted[row] = to_square(Image.fromarray(image), size)
+    return fitted
+
+
+def read_squares(paths: list[str], size: int) -> np.ndarray:
+    """Decode files to (N, size, size, 3) uint8.
+
+    Raises:
+        UserError: for a file that cannot be decoded, naming it.
+    """
+    images = np.empty((len(paths), size, size, 3), np.uint8)
+    for row, path in enumerate(paths):
+        images[row] = to_square(read_image(path), size)
+    return images
+
+
+def _unreadable(path: str | Path, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(f"the image {path} cannot be read ({reason}); replace it or take it out of the folder")

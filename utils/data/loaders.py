@@ -1,0 +1,110 @@
+"""Loaders of images that live as one uint8 tensor on the training device: gathered and augmented there, in batches.
+
+Letters: N images, B batch, V views.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from utils.data.randomness import Stream, stream_seed
+from utils.transforms.pipeline import EvalPipeline, ViewPipeline
+
+ViewBatch = tuple[list[Tensor], Tensor]
+EvalBatch = tuple[Tensor, Tensor]
+
+
+class ViewLoader:
+    """Training batches: V random views of B images, all in a new order each epoch.
+
+    The order depends on (seed, epoch) and is the same on all ranks, of which each takes every ``world_size``-th
+    image; the views depend on (seed, epoch, step, rank). What does not fill a batch on every rank is left out of that
+    epoch. No step waits for the device.
+
+    Args:
+        images: (N, 3, H, W) uint8.
+        labels: (N,) int64.
+        pipeline: makes the views.
+        batch_size: B, on each rank.
+        seed: of the run.
+        rank, world_size: which of how many processes this is.
+        epoch: called when an epoch's first batch is drawn.
+        device: where images are kept and views are made.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        pipeline: ViewPipeline,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        epoch: Callable[[], int] = lambda: 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.images, self.labels = images.to(self.device), labels.to(self.device)
+        self.pipeline = pipeline
+        self.batch_size, self.seed = batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.labels) // self.world_size // self.batch_size
+
+    def __iter__(self) -> Iterator[ViewBatch]:
+        epoch = self.epoch()
+        generator = torch.Generator(device=self.device)
+        generator.manual_seed(stream_seed(Stream.ORDER, self.seed, epoch))
+        order = torch.randperm(len(self.labels), generator=generator, device=self.device)
+        order = order[self.rank :: self.world_size]
+        for step in range(len(self)):
+            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            generator.manual_seed(stream_seed(Stream.VIEWS, self.seed, epoch, step, self.rank))
+            yield self.pipeline(self.images.index_select(0, rows), generator), self.labels.index_select(0, rows)
+
+
+class EvalLoader:
+    """Evaluation batches: every image once, in order, the last batch as short as it comes.
+
+    Ranks take every ``world_size``-th image, without padding, so that sums over ranks are exact.
+
+    Args:
+        images: (N, 3, H, W) uint8.
+        labels: (M,) int64, of the images shown.
+        pipeline: makes the one view, float.
+        batch_size, rank, world_size, device: as in :class:`ViewLoader`.
+        rows: (M,) int64, which images to show; None: all.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        pipeline: EvalPipeline,
+        *,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+        rows: Tensor | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        self.images = images.to(self.device)
+        rows = torch.arange(len(images)) if rows is None else rows
+        self.rows = rows[rank::world_size].to(self.device)
+        self.labels = labels[rank::world_size].to(self.device)
+        self.pipeline = pipeline
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[EvalBatch]:
+        for rows, labels in zip(self.rows.split(self.batch_size), self.labels.split(self.batch_size), strict=True):
+            if len(rows):
+                yield self.pipeline(self.images.index_select(0, rows)), labels

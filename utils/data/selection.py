@@ -1,0 +1,112 @@
+"""The images that a stage uses, with the program's labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.data.containers import ImageArrays, ImageFiles
+from utils.data.splits import ClassSplit
+from utils.errors import UserError
+
+Images = Tensor | list[str]
+NAMED = 5  # classes named on the start-up screen
+
+
+@dataclass(frozen=True)
+class Subsets:
+    """Training and test images of a stage.
+
+    Args:
+        train_images, test_images: (N, 3, H, W) uint8, or N paths.
+        train_targets, test_targets: (N,) int64, the truth: 0..L-1 labelled, L..L+U-1 novel, -1 unknown.
+    """
+
+    train_images: Images
+    train_targets: np.ndarray
+    test_images: Images
+    test_targets: np.ndarray
+
+
+def select(source: ImageArrays | ImageFiles, split: ClassSplit, only_labeled: bool) -> Subsets:
+    """Keep the images of the split, or of its labelled classes only.
+
+    Raises:
+        UserError: when no labelled image is left to train on, or in discovery no other.
+    """
+    train_rows, train_targets = _rows(source.train_labels, split, only_labeled, unknown=True)
+    test_rows, test_targets = _rows(source.test_labels, split, only_labeled, unknown=False)
+    labeled = split.is_labeled(train_targets)
+    if not labeled.any():
+        raise UserError(f"there are no training images of labelled classes among the {source.origin}")
+    if labeled.all() and not only_labeled:
+        raise UserError(
+            f"all training images among the {source.origin} are of labelled classes, so that nothing can be "
+            "discovered; lower --num_labeled_classes or add unlabelled images"
+        )
+    if isinstance(source, ImageArrays):
+        return Subsets(
+            _tensor(source.train_images[train_rows]),
+            train_targets,
+            _tensor(source.test_images[test_rows]),
+            test_targets,
+        )
+    return Subsets(
+        [source.train_paths[row] for row in train_rows],
+        train_targets,
+        [source.test_paths[row] for row in test_rows],
+        test_targets,
+    )
+
+
+def describe_split(split: ClassSplit, train_targets: np.ndarray, test_targets: np.ndarray) -> list[str]:
+    """Lines for the start-up screen: counts and classes."""
+    counts = [
+        f"{name} {int(labeled.sum()):,} of labelled classes, {int((~labeled).sum()):,} others"
+        for name, labeled in (
+            ("training", split.is_labeled(train_targets)),
+            ("test", split.is_labeled(test_targets)),
+        )
+    ]
+    return [
+        f"images    {'; '.join(counts)}",
+        f"classes   {split.num_labeled} labelled ({_names(split.labeled_names)}), "
+        f"{split.num_unlabeled} novel ({_names(split.novel_names) or 'names unknown'})",
+    ]
+
+
+def check_batch_size(batch_size: int, world_size: int, num_images: int, half_batches: bool) -> None:
+    """Whether every process gets a training batch.
+
+    Raises:
+        UserError: if not, saying what would be right.
+    """
+    if half_batches and batch_size < 2:
+        raise UserError(f"--batch_size {batch_size}: a batch is half labelled, half unlabelled; choose at least 2")
+    if batch_size * world_size > num_images:
+        processes = f" on each of {world_size} processes" if world_size > 1 else ""
+        raise UserError(
+            f"--batch_size {batch_size}{processes} is larger than the {num_images} training images; "
+            f"choose at most {num_images // world_size}"
+        )
+
+
+def _rows(labels: np.ndarray, split: ClassSplit, only_labeled: bool, unknown: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the images that are kept, and their targets."""
+    targets, keep = split.relabel(labels)
+    if only_labeled:
+        keep &= split.is_labeled(targets)
+    if not unknown:
+        keep &= targets >= 0
+    return np.flatnonzero(keep), targets[keep]
+
+
+def _tensor(images: np.ndarray) -> Tensor:
+    """(N, H, W, 3) uint8 array -> (N, 3, H, W) uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f", … {len(names) - NAMED} more" if len(names) > NAMED else "")

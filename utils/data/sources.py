@@ -1,0 +1,43 @@
+"""The sources of images, one reader for each value of ``--dataset``."""
+
+from collections.abc import Callable
+
+from utils.data.cifar import fetch_cifar, read_cifar
+from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
+from utils.data.digits import read_digits
+from utils.data.folder import read_folder
+from utils.data.imagenet import read_imagenet
+from utils.data.npz import read_npz_source
+from utils.data.specs import dataset_spec
+
+READERS: dict[str, Callable[[SourceRequest], ImageArrays | ImageFiles]] = {
+    "CIFAR10": read_cifar,
+    "CIFAR100": read_cifar,
+    "ImageNet": read_imagenet,
+    "digits": read_digits,
+    "npz": read_npz_source,
+    "folder": read_folder,
+}
+
+DOWNLOADS: dict[str, Callable[[SourceRequest], None]] = {"CIFAR10": fetch_cifar, "CIFAR100": fetch_cifar}
+
+
+def prepare_source(request: SourceRequest) -> None:
+    """Download the data if that is asked for, possible and necessary.
+
+    Raises:
+        UserError: for an unknown dataset, or when the download fails.
+    """
+    name = dataset_spec(request.dataset).name
+    if request.download and name in DOWNLOADS:
+        DOWNLOADS[name](request)
+
+
+def load_source(request: SourceRequest) -> ImageArrays | ImageFiles:
+    """Read a dataset: small images as arrays, big ones as the list of their files.
+
+    Raises:
+        UserError: for an unknown dataset, and for data that are absent, incomplete or damaged (names the file).
+    """
+    prepare_source(request)
+    return READERS[dataset_spec(request.dataset).name](request)

@@ -1,0 +1,147 @@
+"""Logger, callbacks, Trainer and fit: the only place where a Trainer is built."""
+
+import argparse
+import logging
+import time
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from utils import callbacks, cli, files
+from utils.batch_norm import ViewSyncBatchNorm
+from utils.data import get_datamodule
+from utils.discoverer import Discoverer
+from utils.errors import UserError
+from utils.loggers import CSVLogger, wandb_logger
+from utils.pretrainer import Pretrainer
+
+logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
+warnings.filterwarnings("ignore", message=r".*smaller than the logging interval|.*LeafSpec", module="pytorch_lightning")
+
+
+def pretrain(args: argparse.Namespace) -> pl.Trainer:
+    """Supervised pretraining on the labelled classes; leaves ``<checkpoint_dir>/<run name>.cp``."""
+    name = cli.run_name(args, "pretrain")
+    target = Path(args.checkpoint_dir) / f"{Path(name).name}.cp"
+    return _fit(Pretrainer, args, "pretrain", [callbacks.SavePretrained(target)])
+
+
+def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Trainer:
+    """Discovery of the novel classes with the given objective."""
+    return _fit(discoverer, args, "discover", [])
+
+
+def _fit(
+    module_class: type[pl.LightningModule], args: argparse.Namespace, stage: str, extra: list[pl.Callback]
+) -> pl.Trainer:
+    started = time.monotonic()
+    require_devices(args)
+    folder = Path(args.log_dir) / cli.run_name(args, stage)
+    resume = resume_path(args.resume_from_checkpoint, folder)
+    pl.seed_everything(args.seed, verbose=False)
+
+    datamodule = get_datamodule(args, stage)
+    rank_zero_only(datamodule.prepare_data)()
+    datamodule.setup("fit")  # before the model: a problem with the data is told at once
+    args.image_size = datamodule.spec.image_size
+    module = module_class(**vars(args))
+    if args.compile:
+        module.model.encoder.compile()  # type: ignore[union-attr, operator]
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = cli.trainer_arguments(args) | {"enable_progress_bar": False}  # callbacks.Progress is ours
+    plugins: list = [files.AtomicCheckpointIO()]
+    if settings.pop("sync_batchnorm"):
+        plugins.append(ViewSyncBatchNorm())
+    loggers = [CSVLogger(folder, resume=resume is not None), *wandb_logger(args, folder)]
+    trainer = pl.Trainer(
+        **settings,
+        logger=loggers,
+        plugins=plugins,
+        callbacks=[
+            callbacks.StartScreen(folder),
+            callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
+            callbacks.LastCheckpoint(folder / "last.ckpt", minutes=args.checkpoint_minutes),
+            *extra,
+            callbacks.RunFiles(folder, started),
+        ],
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def evaluate(args: argparse.Namespace) -> dict[str, float]:
+    """Metrics of a discovery checkpoint, recomputed from it alone.
+
+    Raises:
+        UserError: when the file is absent or is no discovery checkpoint.
+    """
+    require_devices(args)
+    module = load_discoverer(args.checkpoint)
+    settings = argparse.Namespace(**module.hparams)
+    for name in ("data_dir", "download", "num_workers", "eval_batch_size"):
+        if getattr(args, name) is not None:
+            setattr(settings, name, getattr(args, name))
+    pl.seed_everything(settings.seed, verbose=False)
+    trainer = pl.Trainer(
+        **cli.trainer_arguments(args),
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,
+    )
+    datamodule = get_datamodule(settings, "discover")
+    metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
+    if args.baselines:
+        from utils.baselines import kmeans_baselines
+
+        metrics |= kmeans_baselines(datamodule, args.pretrained or module.pretrained_path, module.hparams)
+    return metrics
+
+
+def load_discoverer(path: str) -> Discoverer:
+    """The module of a discovery checkpoint, whatever main wrote it.
+
+    Raises:
+        UserError: when the file is absent or is no discovery checkpoint.
+    """
+    checkpoint = files.load_torch(path)
+    if not isinstance(checkpoint, dict) or "num_heads" not in checkpoint.get("hyper_parameters", {}):
+        raise UserError(f"{path} is not a checkpoint of a discovery run (such as logs/<run>/last.ckpt)")
+    return Discoverer.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+
+
+def require_devices(args: argparse.Namespace) -> None:
+    """Refuse GPUs that are asked for and not there.
+
+    Raises:
+        UserError: saying how many there are.
+    """
+    settings = cli.trainer_arguments(args)
+    if settings["accelerator"] != "gpu":
+        return
+    devices, there = settings["devices"], torch.cuda.device_count()
+    needed = max(devices) + 1 if isinstance(devices, list) else max(devices, 1)
+    if needed > there:
+        raise UserError(f"--gpus {args.gpus} but this machine has {there} GPUs; leave --gpus away to use the CPU")
+
+
+def resume_path(value: str | None, folder: Path) -> str | None:
+    """The checkpoint to go on from: a path, or with ``auto`` this run's last one if there is any.
+
+    Raises:
+        UserError: when a path is given and not there.
+    """
+    if value is None:
+        return None
+    path = folder / "last.ckpt" if value == "auto" else Path(value)
+    if not path.is_file():
+        if value == "auto":
+            return None
+        raise UserError(f"--resume_from_checkpoint {value}: there is no such file")
+    return str(path)

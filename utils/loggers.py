@@ -1,0 +1,100 @@
+"""Where metrics go: always a CSV file with one row an epoch, and Weights & Biases when it is there."""
+
+import argparse
+import csv
+import importlib.util
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+
+from utils.files import write_text
+
+
+class CSVLogger(Logger):
+    """``metrics.csv``, one row an epoch whatever was logged when, and ``hparams.yaml``; both appear whole.
+
+    Args:
+        folder: of the run.
+        resume: keep the rows that are there; an epoch that is run again overwrites its row.
+    """
+
+    def __init__(self, folder: Path, resume: bool = False) -> None:
+        super().__init__()
+        self.folder = folder
+        self._rows: dict[int, dict[str, Any]] = {}
+        if resume and self.path.is_file():
+            with open(self.path, newline="") as file:
+                self._rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "metrics.csv"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def log_dir(self) -> str:
+        return str(self.folder)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        write_text(self.folder / "hparams.yaml", yaml.safe_dump(dict(params), sort_keys=False))
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        metrics = dict(metrics)
+        epoch = int(metrics.pop("epoch", 0))
+        self._rows.setdefault(epoch, {"epoch": epoch})
+        self._rows[epoch] |= {"step": step, **metrics}
+        columns = list(dict.fromkeys(name for row in self._rows.values() for name in row))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows[epoch] for epoch in sorted(self._rows))
+        write_text(self.path, text.getvalue())
+
+
+def wandb_logger(args: argparse.Namespace, folder: Path) -> list[Logger]:
+    """The W&B logger in a list, which is empty with ``--no-wandb`` or where W&B is not installed.
+
+    Online if logged in; otherwise, and when the service cannot be reached, offline with one line saying so.
+    """
+    if not args.wandb:
+        return []
+    if importlib.util.find_spec("wandb") is None:
+        rank_zero_info("W&B is not installed: metrics go to metrics.csv alone")
+        return []
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    offline = args.offline
+    if not offline and not wandb.api.api_key:
+        rank_zero_info("W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)")
+        offline = True
+
+    def logger(offline: bool) -> WandbLogger:
+        settings = wandb.Settings(console="off", silent=True, init_timeout=30)
+        where = {"name": folder.name, "project": args.project, "entity": args.entity, "save_dir": str(folder)}
+        made = WandbLogger(**where, offline=offline, settings=settings)
+        made.experiment  # noqa: B018  starts the run now, on rank 0, so that a failure shows here
+        return made
+
+    try:
+        return [logger(offline)]
+    except (wandb.Error, OSError) as error:
+        if offline:
+            rank_zero_info(f"W&B could not start ({str(error).splitlines()[0]}): metrics go to metrics.csv alone")
+            return []
+        rank_zero_info(f"W&B cannot be reached ({str(error).splitlines()[0]}), so the run is logged offline")
+        return [logger(offline=True)]

@@ -1,0 +1,95 @@
+"""Inter-class and intra-class constraints (IIC, arXiv:2210.03591): pure functions of logits and the labelled mask.
+
+A new constraint ``k`` is a function here, its test, and a main with ``--factor_k``; it is logged as ``k_loss``.
+
+V views, H heads, B samples, L labelled and U unlabelled classes. Masks are multiplied in, so that shapes are static;
+a batch without labelled or without unlabelled rows gives 0 for the terms that need them.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from utils.losses.swapped import log_softmax
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def inter_class_skld(logits: Tensor, mask_lab: Tensor, temperature: float) -> Tensor:
+    """Minus the mean symmetric KL divergence between labelled and unlabelled samples: known and novel are pushed apart.
+
+    The mean over all (labelled i, unlabelled j) pairs of KL(p_i || q_j) is mean_i p_i . log p_i - mean p . mean log q,
+    so no B x B matrix is needed.
+
+    Args:
+        logits: (V, H, B, L+U).
+        mask_lab: (B,) boolean, True where the sample is labelled.
+        temperature: of the softmax over all L+U classes.
+
+    Returns:
+        Scalar <= 0: mean over views, heads and pairs; 0 where there are no pairs.
+    """
+    log_p = log_softmax(logits, temperature)
+    p = log_p.exp()
+    lab = mask_lab.to(p.dtype)[:, None]  # (B, 1)
+    unlab = 1 - lab
+    num_lab, num_unlab = lab.sum(), unlab.sum()
+
+    def mean(values: Tensor, mask: Tensor, count: Tensor) -> Tensor:  # (V, H, B, C) -> (V, H, C)
+        return (values * mask).sum(dim=2) / count.clamp(min=1)
+
+    neg_entropy = (p * log_p).sum(dim=-1, keepdim=True)
+    own = mean(neg_entropy, lab, num_lab).squeeze(-1) + mean(neg_entropy, unlab, num_unlab).squeeze(-1)
+    cross = mean(p, lab, num_lab) * mean(log_p, unlab, num_unlab) + mean(p, unlab, num_unlab) * mean(
+        log_p, lab, num_lab
+    )
+    skld = (own - cross.sum(dim=-1)) / 2  # (V, H)
+    has_pairs = (num_lab * num_unlab > 0).to(p.dtype)
+    return -skld.mean() * has_pairs
+
+
+def intra_class_skld(logits: Tensor, mask_lab: Tensor, num_labeled: int, temperature: float) -> Tensor:
+    """Symmetric KL divergence between the views of the same sample: its predictions are pulled together.
+
+    Args:
+        logits: (V, H, B, L+U), V >= 2.
+        mask_lab: (B,) boolean, True where the sample is labelled.
+        num_labeled: L. Labelled rows are softmaxed over the first L columns, the others over the last U.
+        temperature: of the softmax.
+
+    Returns:
+        Scalar >= 0: for either kind of row the mean over pairs of views, heads, rows and columns; then their sum.
+    """
+
+    def skld(log_p: Tensor, log_q: Tensor) -> Tensor:
+        return (log_p.exp() - log_q.exp()) * (log_p - log_q) / 2
+
+    return _between_views(logits, mask_lab, num_labeled, temperature, skld)
+
+
+def mse_consistency(logits: Tensor, mask_lab: Tensor, num_labeled: int, temperature: float) -> Tensor:
+    """Mean squared difference between the views' probabilities: the ablation of the intra-class divergence.
+
+    Arguments and averaging are those of :func:`intra_class_skld`.
+    """
+
+    def squared_error(log_p: Tensor, log_q: Tensor) -> Tensor:
+        return (log_p.exp() - log_q.exp()).square()
+
+    return _between_views(logits, mask_lab, num_labeled, temperature, squared_error)
+
+
+def _between_views(
+    logits: Tensor, mask_lab: Tensor, num_labeled: int, temperature: float, distance: Distance
+) -> Tensor:
+    """Mean of ``distance(log_p, log_q)`` over pairs of views, heads, rows and columns; labelled plus unlabelled."""
+    first, second = torch.triu_indices(len(logits), len(logits), offset=1, device=logits.device)
+    lab = mask_lab.to(torch.promote_types(logits.dtype, torch.float32))[:, None]  # (B, 1)
+    total = logits.new_zeros((), dtype=lab.dtype)
+    for columns, rows in ((logits[..., :num_labeled], lab), (logits[..., num_labeled:], 1 - lab)):
+        log_p = log_softmax(columns, temperature)
+        distances = distance(log_p[first], log_p[second]) * rows  # (V(V-1)/2, H, B, C)
+        pairs, heads, _, num_columns = distances.shape
+        total = total + distances.sum() / (pairs * heads * num_columns * rows.sum().clamp(min=1))
+    return total

@@ -1,0 +1,25 @@
+"""SGD with warm-up and cosine decay, as both stages use it."""
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import SGD
+
+from utils.lr_scheduler import LinearWarmupCosineLR
+
+
+def sgd_warmup_cosine(
+    parameters: Iterable[nn.Parameter],
+    *,
+    base_lr: float,
+    min_lr: float,
+    momentum: float,
+    weight_decay: float,
+    warmup_epochs: int,
+    max_epochs: int,
+) -> tuple[list[SGD], list[LinearWarmupCosineLR]]:
+    """Optimizer and scheduler in the form that ``configure_optimizers`` returns."""
+    optimizer = SGD(parameters, lr=base_lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+    return [optimizer], [
+        LinearWarmupCosineLR(optimizer, warmup_epochs=warmup_epochs, max_epochs=max_epochs, min_lr=min_lr)
+    ]

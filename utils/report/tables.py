@@ -1,0 +1,28 @@
+"""The short table that ends an evaluation."""
+
+from collections.abc import Mapping
+
+ROWS = (
+    ("novel, test, best head", "unlab/test/{}/best"),
+    ("novel, test, mean over heads", "unlab/test/{}/avg"),
+    ("novel, train, best head", "unlab/train/{}/best"),
+    ("novel, train, mean over heads", "unlab/train/{}/avg"),
+    ("known, test", "lab/test/{}"),
+    ("k-means on pixels, novel, test", "baseline/kmeans_pixels/{}"),
+    ("k-means on pretrained features, novel, test", "baseline/kmeans_features/{}"),
+)
+JOINT = (("known", "joint/lab"), ("novel", "joint/novel"), ("all", "joint/all"))
+
+
+def metrics_table(metrics: Mapping[str, float]) -> str:
+    """Accuracy, NMI and ARI of the model and of the baselines, as far as they are in ``metrics``."""
+    width = max(len(title) for title, _ in ROWS)
+    lines = [f"{'':{width}}    acc    NMI    ARI"]
+    for title, key in ROWS:
+        values = [metrics.get(key.format(name)) for name in ("acc", "nmi", "ari")]
+        if values[0] is not None:
+            lines.append(f"{title:{width}}  " + "  ".join("     " if v is None else f"{v:.3f}" for v in values))
+    joint = [f"{title} {metrics[key]:.3f}" for title, key in JOINT if key in metrics]
+    if joint:
+        lines.append(f"one matching over known and novel, test: {', '.join(joint)}")
+    return "\n".join(lines)

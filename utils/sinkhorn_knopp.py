@@ -1,0 +1,45 @@
+"""Sinkhorn-Knopp: equally filled soft cluster assignments (SwAV, arXiv:2006.09882; UNO, arXiv:2108.08536)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class SinkhornKnopp(nn.Module):
+    """Soft assignments in which every prototype receives the same mass and every row sums to one.
+
+    The published code alternates divisions of exp(logits / epsilon); this one subtracts logarithms of the same sums,
+    which is equal where that is finite, and finite everywhere.
+
+    Args:
+        num_iters: rounds of normalisation over prototypes, then rows.
+        epsilon: entropy of the assignments; smaller is harder.
+
+    Example:
+        >>> SinkhornKnopp(num_iters=30)(torch.tensor([[1.0, 0.0], [1.0, 0.5]])).round(decimals=2)
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
+
+    def __init__(self, num_iters: int = 3, epsilon: float = 0.05) -> None:
+        super().__init__()
+        self.num_iters = num_iters
+        self.epsilon = epsilon
+
+    @torch.no_grad()
+    def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Assign rows to prototypes, separately for every leading dimension.
+
+        Args:
+            logits: (..., B, K), any floating dtype; half precisions are computed in float32.
+            mask: (B,) boolean, the rows that take part; None: all. The others get all-zero assignments.
+
+        Returns:
+            Assignments (..., B, K) in float32, or float64 for float64 logits.
+        """
+        log_q = logits.to(torch.promote_types(logits.dtype, torch.float32)) / self.epsilon
+        rows_out = torch.zeros_like(log_q[..., :1]) if mask is None else (~mask)[:, None].to(log_q.dtype)
+        exclude = rows_out * torch.finfo(log_q.dtype).min  # (B, 1), added where prototypes sum over rows
+        for _ in range(self.num_iters):
+            log_q = log_q - torch.logsumexp(log_q + exclude, dim=-2, keepdim=True)
+            log_q = log_q - torch.logsumexp(log_q, dim=-1, keepdim=True)
+        return log_q.exp() * (1 - rows_out)

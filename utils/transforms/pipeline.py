@@ -1,0 +1,200 @@
+"""From uint8 images to the normalised views that a network sees.
+
+Arrays are cropped and augmented whole batches at a time on their device. Files are decoded and cropped one by one in
+workers (:func:`worker_crop`), and :meth:`ViewPipeline.finish` does the rest through the same code.
+
+Legend: B batch, N = views of one kind times B, H x W image, h x w view.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from utils.transforms import functional
+from utils.transforms.augment import Normalizer, augment, check_images
+from utils.transforms.draw import CropParams, FinishParams, ViewParams, draw_crop, draw_finish, draw_view, rows
+from utils.transforms.spec import EvalSpec, ViewSpec
+
+CPU_PIXELS = 2**17  # of the views computed at once on a CPU: what they need then stays in its caches
+
+
+class ViewPipeline:
+    """Random views of a batch of images.
+
+    Views with the same specification are drawn and computed in one go. All randomness comes from the generator that is
+    passed; its device must be that of the images. Nothing waits for the device after the first call.
+
+    Args:
+        views: the laws of the views, in the order in which they are returned.
+        mean, std: of the three channels, for pixels in [0, 1].
+
+    Raises:
+        ValueError: if there is no view.
+    """
+
+    def __init__(self, views: Sequence[ViewSpec], mean: Sequence[float], std: Sequence[float]) -> None:
+        if not views:
+            raise ValueError("a pipeline needs at least one view")
+        self.views = tuple(views)
+        self.normalize = Normalizer(mean, std)
+        self.positions: dict[ViewSpec, list[int]] = {}  # where the views of each kind are returned
+        for position, spec in enumerate(self.views):
+            self.positions.setdefault(spec, []).append(position)
+
+    def __call__(self, images: Tensor, generator: Generator) -> list[Tensor]:
+        """Draw and compute all views.
+
+        Args:
+            images: (B, 3, H, W) uint8.
+            generator: the only source of randomness, on the device of ``images``.
+
+        Returns:
+            for each view (B, 3, h, w) float32, normalised, channels last.
+
+        Raises:
+            ValueError: if ``images`` are not uint8 of three channels.
+        """
+        check_images(images)
+        batch, _, height, width = images.shape
+        views: dict[int, Tensor] = {}
+        for spec, positions in self.positions.items():
+            params = draw_view(spec, len(positions) * batch, height, width, generator)
+            computed = self.apply(images.repeat(len(positions), 1, 1, 1), spec, params)
+            views.update(zip(positions, computed.split(batch), strict=True))
+        return [views[position] for position in range(len(self.views))]
+
+    def finish(self, crops: Sequence[Tensor], generator: Generator) -> list[Tensor]:
+        """Draw and compute everything after the crop, for images that workers have cropped.
+
+        Args:
+            crops: for each view (B, 3, h, w) uint8, in the order of ``views``.
+            generator: the only source of randomness, on the device of ``crops``.
+
+        Returns:
+            for each view (B, 3, h, w) float32, normalised, channels last.
+
+        Raises:
+            ValueError: if there is not one uint8 crop for each view, all of one batch size.
+        """
+        if len(crops) != len(self.views) or len({len(crop) for crop in crops}) != 1:
+            raise ValueError(f"{len(self.views)} views need one crop each of the same batch, not {len(crops)}")
+        for crop in crops:
+            check_images(crop)
+        views: dict[int, Tensor] = {}
+        for spec, positions in self.positions.items():
+            joined = torch.cat([crops[position] for position in positions])
+            computed = self.apply_finish(joined, spec, draw_finish(spec, len(joined), generator))
+            views.update(zip(positions, computed.split(len(crops[0])), strict=True))
+        return [views[position] for position in range(len(self.views))]
+
+    def apply(self, images: Tensor, spec: ViewSpec, params: ViewParams) -> Tensor:
+        """Compute the views with these parameters: uint8 (N, 3, H, W) -> float32 (N, 3, h, w), normalised."""
+        return self._compute(images, spec, params.crop, params.finish)
+
+    def apply_finish(self, crops: Tensor, spec: ViewSpec, params: FinishParams) -> Tensor:
+        """Everything after the crop with these parameters: uint8 (N, 3, h, w) -> float32, normalised."""
+        return self._compute(crops, spec, None, params)
+
+    @torch.no_grad()
+    def _compute(self, images: Tensor, spec: ViewSpec, crop: CropParams | None, finish: FinishParams) -> Tensor:
+        """Crop, unless there is None, and the rest; piece by piece on the CPU, at once on other devices."""
+        total, views = len(images), []
+        piece = max(1, CPU_PIXELS // spec.size**2) if images.device.type == "cpu" else total
+        with torch.autocast(images.device.type, enabled=False):
+            for start in range(0, total, piece):
+                part = images[start : start + piece].float()
+                if crop is not None:
+                    here = rows(crop, start, start + piece)
+                    part = functional.resized_crop(part, here.box, spec.size, here.flip)
+                views.append(self.normalize(augment(part, spec, rows(finish, start, start + piece))))
+        return views[0] if len(views) == 1 else torch.cat(views)
+
+
+def worker_crop(image: Image.Image, spec: ViewSpec, generator: Generator) -> Tensor:
+    """Crop, resize and flip one decoded image with PIL.
+
+    Args:
+        image: RGB, of any size.
+        spec: law of the view.
+        generator: on the CPU.
+
+    Returns:
+        (3, h, w) uint8.
+    """
+    params = draw_crop(spec, 1, image.height, image.width, generator)
+    top, left, height, width = map(int, params.box[0].tolist())
+    image = image.crop((left, top, left + width, top + height))
+    if image.size != (spec.size, spec.size):
+        image = image.resize((spec.size, spec.size), Image.Resampling.BILINEAR)
+    if params.flip.item():
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return pil_to_tensor(image)
+
+
+class EvalPipeline:
+    """The deterministic view of evaluation.
+
+    Args:
+        spec: its law.
+        mean, std: of the three channels, for pixels in [0, 1].
+
+    Raises:
+        ValueError: if the view does not fit into the resized image.
+    """
+
+    def __init__(self, spec: EvalSpec, mean: Sequence[float], std: Sequence[float]) -> None:
+        if spec.resize is not None and spec.resize < spec.size:
+            raise ValueError(f"a {spec.size} pixel view cannot be cut from images resized to {spec.resize} pixels")
+        self.spec = spec
+        self.normalize = Normalizer(mean, std)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) -> float32 (B, 3, size, size), normalised, channels last.
+
+        Raises:
+            ValueError: if ``images`` are not uint8 of three channels.
+        """
+        check_images(images)
+        in_height, in_width = images.shape[-2:]
+        height, width = self._resized(in_height, in_width)
+        if (in_height, in_width, height, width) != (self.spec.size,) * 4:
+            with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+                rows = self._weights(in_height, height, images.device)
+                columns = self._weights(in_width, width, images.device)
+                images = functional.separable(images.float(), rows, columns).round_()
+        return self.finish(images)
+
+    def worker_view(self, image: Image.Image) -> Tensor:
+        """Resize and crop one decoded RGB image with PIL: any size -> (3, size, size) uint8."""
+        height, width = self._resized(image.height, image.width)
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        top, left = self._start(height), self._start(width)
+        return pil_to_tensor(image.crop((left, top, left + self.spec.size, top + self.spec.size)))
+
+    def finish(self, views: Tensor) -> Tensor:
+        """(B, 3, size, size) in [0, 255], uint8 or float32 -> float32, normalised, channels last."""
+        with torch.no_grad(), torch.autocast(views.device.type, enabled=False):
+            return self.normalize(views.float())
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width before the centre crop, as torchvision's ``Resize`` has them."""
+        shorter = self.spec.resize
+        if shorter is None:
+            return self.spec.size, self.spec.size
+        if height <= width:
+            return shorter, int(shorter * width / height)
+        return int(shorter * height / width), shorter
+
+    def _start(self, resized: int) -> int:
+        """First pixel of the centre crop."""
+        return round((resized - self.spec.size) / 2)
+
+    def _weights(self, in_size: int, resized: int, device: torch.device) -> Tensor:
+        """(1, size, in_size) matrix that resizes a whole axis and cuts out its centre."""
+        start, length = torch.zeros(1, device=device), torch.full((1,), float(in_size), device=device)
+        whole = functional.resized_crop_weights(start, length, in_size, resized)
+        return whole[:, self._start(resized) : self._start(resized) + self.spec.size]
