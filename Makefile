@@ -10,31 +10,35 @@ SEED ?= 0
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: .venv/.done ## make .venv and install requirements.txt
+setup: .venv/.dev ## make .venv with all that the program and its tests need
 
-.venv/.done: requirements.txt requirements-dev.txt
-	$(PYTHON) -m venv .venv
+.venv/.done: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+.venv/.dev: .venv/.done requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
 quickstart: .venv/.done ## discover the digits 5 to 9 after seeing labels of 0 to 4 alone (SEED=0), about a minute
 	$(BIN)/python scripts/quickstart.py --seed $(SEED)
 
-test: .venv/.done ## the tests, in under 10 minutes on 2 cores
+test: .venv/.dev ## the tests, in under 10 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: .venv/.done ## the long tests too
+test-all: .venv/.dev ## the long tests too
 	$(BIN)/python -m pytest
 
-check: .venv/.done ## formatting, lint and types
+check: .venv/.dev ## formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv/.done ## format and sort imports
+format: .venv/.dev ## format and sort imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: .venv/.done ## write the installed versions to requirements.lock
+lock: .venv/.dev ## write the installed versions to requirements.lock
 	$(BIN)/python -m pip freeze > requirements.lock

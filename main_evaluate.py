@@ -2,7 +2,8 @@
 
     python main_evaluate.py --checkpoint logs/discover-resnet18-CIFAR10-5_5_inter_intra/last.ckpt
 
-Prints them and writes metrics.json (--out). With --baselines also k-means on pixels and on the pretrained features.
+Prints them and writes them to evaluation.json beside the checkpoint (--out: elsewhere). With --baselines also k-means
+on pixels and on the pretrained features.
 """
 
 from utils import cli

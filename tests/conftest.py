@@ -33,3 +33,38 @@ def shared_data() -> Path:
     if not (SHARED / "data" / "unpack.py").is_file():
         pytest.skip("the real CIFAR images (../shared/data) are not here")
     return SHARED / "data"
+
+
+TINY = {  # seconds long: the digits at 8 pixels, a narrow network, a few steps
+    "common": ["--dataset", "digits", "--image_size", "8", "--width", "8", "--no-wandb", "--limit_train_batches", "3"],
+    "discover": ["--hidden_dim", "16", "--proj_dim", "8", "--num_heads", "3", "--check_val_every_n_epoch", "1"],
+}
+
+
+def tiny_pretraining(folder: Path, *flags: str) -> Path:
+    """Run a tiny pretraining below ``folder``; the path of its weights."""
+    from utils import cli, experiment
+
+    where = ["--log_dir", str(folder / "logs"), "--checkpoint_dir", str(folder), "--comment", "tiny"]
+    experiment.pretrain(cli.parse("pretrain", [*TINY["common"], "--max_epochs", "2", *where, *flags]))
+    return folder / "pretrain-resnet18-digits-tiny.cp"
+
+
+def tiny_discovery(folder: Path, *flags: str, discoverer=None, name: str = "run"):
+    """Run a tiny discovery in ``folder``/logs/``name``; the trainer."""
+    from main_discover_inter_intra import Discoverer
+    from utils import cli, experiment
+
+    discoverer = discoverer or Discoverer
+    where = ["--log_dir", str(folder / "logs"), "--run_name", name]
+    words = [*TINY["common"], *TINY["discover"], "--max_epochs", "3", *where, *flags]
+    return experiment.discover(discoverer, cli.parse("discover", words, factors=discoverer.factors))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """A finished tiny pretraining and discovery: (folder of the discovery run, its trainer, the pretrained file)."""
+    folder = tmp_path_factory.mktemp("tiny")
+    weights = tiny_pretraining(folder)
+    trainer = tiny_discovery(folder, "--pretrained", str(weights))
+    return folder / "logs" / "run", trainer, weights

@@ -33,7 +33,7 @@ def kmeans_baselines(datamodule: Any, pretrained: str | None, hparams: Mapping[s
         UserError: when no novel test image has a truth.
     """
     loaders = dict(zip(datamodule.dataloader_mapping.values(), datamodule.val_dataloader(), strict=True))
-    if "unlab/train" not in loaders or "unlab/test" not in loaders:
+    if not len(loaders["unlab/train"]) or not len(loaders["unlab/test"]):
         raise UserError("the baselines need novel training and test images with known classes")
     images = {name: list(loaders[name]) for name in ("unlab/train", "unlab/test")}
     labels = torch.cat([labels for _, labels in images["unlab/test"]]).cpu().numpy()

@@ -33,19 +33,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments:"):
-            flag = message.split(": ", 1)[1].split()[0].split("=")[0]
+            flag = message.split(": ", 1)[1].strip().split(" ")[0].split("=")[0]
             near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
             message = f"unknown flag '{flag}'" + (f"; did you mean {near[0]}?" if near else "; see --help")
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
-def build_parser(stage: str, factors: Mapping[str, float] | None = None, doc: str | None = None) -> Parser:
+def build_parser(
+    stage: str, factors: Mapping[str, float], doc: str | None = None, preset: Mapping[str, Any] | None = None
+) -> Parser:
     """Parser of a stage.
 
     Args:
         stage: ``pretrain``, ``discover`` or ``evaluate``.
         factors: constraint -> default weight; each becomes the flag ``--factor_<constraint>``.
         doc: the main's docstring.
+        preset: flag -> default that replaces the table's.
     """
     parser = Parser(
         usage="%(prog)s [flags]",
@@ -56,10 +59,10 @@ def build_parser(stage: str, factors: Mapping[str, float] | None = None, doc: st
     for title, rows in GROUPS.items():
         group = parser.add_argument_group(title)
         if title == "objective":
-            rows = (*rows, *(factor_flag(name, weight) for name, weight in (factors or {}).items()))
+            rows = (*rows, *(factor_flag(name, weight) for name, weight in factors.items()))
         for flag in rows:
             if stage in flag.stages:
-                default = flag.default_for(stage)
+                default = (preset or {}).get(flag.name, flag.default_for(stage))
                 kind: dict[str, Any] = {"type": flag.kind}
                 if flag.kind is bool:
                     kind = {"action": argparse.BooleanOptionalAction}
@@ -76,18 +79,13 @@ def parse(
 
     A dataset may bring its own defaults (``DatasetSpec.defaults``); a flag that is given wins.
     """
-    parser = build_parser(stage, factors, doc)
+    parser = Parser(add_help=False, allow_abbrev=False)
     try:
-        preset: Mapping[str, Any] = {}
-        if stage != "evaluate":
-            from utils.data.specs import dataset_spec
-
-            dataset = Parser(add_help=False, allow_abbrev=False)
-            dataset.add_argument("--dataset", default=parser.get_default("dataset"))
-            preset = dataset_spec(dataset.parse_known_args(argv)[0].dataset).defaults.get(stage, {})
-        parser.set_defaults(**preset)
+        parser = build_parser(stage, factors or {}, doc, preset_of(stage, argv))
         args = parser.parse_args(argv)
         check(vars(args), stage)
+        if getattr(args, "comment", "") is None:
+            args.comment = datetime.now().strftime("%b%d_%H-%M-%S")
         trainer_arguments(args)  # a value of --gpus that means nothing is told now
     except UserError as error:
         parser.error(str(error))
@@ -97,18 +95,28 @@ def parse(
     return args
 
 
+def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
+    """The defaults that the dataset on the command line brings for a stage.
+
+    Raises:
+        UserError: for an unknown dataset.
+    """
+    from utils.data.specs import dataset_spec
+
+    parser = Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--dataset")
+    dataset = parser.parse_known_args(argv)[0].dataset
+    return {} if dataset is None or stage == "evaluate" else dataset_spec(dataset).defaults.get(stage, {})
+
+
 def run_name(args: argparse.Namespace, stage: str) -> str:
-    """Name of the run's folder, as published: stage, architecture, dataset and comment."""
-    if args.run_name:
-        return args.run_name
-    comment = args.comment or datetime.now().strftime("%b%d_%H-%M-%S")
-    dataset = args.dataset.replace(":", "-").replace("/", "_")
-    return "-".join([stage, args.arch, dataset, comment])
+    """Name of a run, as published: stage, architecture, dataset and comment."""
+    return "-".join([stage, args.arch, args.dataset.replace(":", "-").replace("/", "_"), args.comment])
 
 
 def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What the flags mean for Lightning's Trainer (2021's names to today's)."""
-    accelerator, devices = _devices(args.gpus)
+    accelerator, devices = _devices(args.gpus, getattr(args, "num_processes", 1))
     settings = {name: getattr(args, name) for name in TRAINER_FLAGS if hasattr(args, name)}
     strategy = getattr(args, "distributed_backend", None) or "auto"
     return {
@@ -120,8 +128,12 @@ def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _devices(gpus: str | None) -> tuple[str, Any]:
-    """``--gpus`` as accelerator and devices."""
+def _devices(gpus: str | None, num_processes: int) -> tuple[str, Any]:
+    """``--gpus`` and ``--num_processes`` as accelerator and devices."""
+    if num_processes > 1:
+        if gpus not in (None, "0"):
+            raise UserError("--num_processes is for the CPU; with GPUs there is one process for each of --gpus")
+        return "cpu", num_processes
     if gpus is None:
         return "auto", 1
     try:

@@ -24,8 +24,7 @@ warnings.filterwarnings("ignore", message=r".*smaller than the logging interval|
 
 def pretrain(args: argparse.Namespace) -> pl.Trainer:
     """Supervised pretraining on the labelled classes; leaves ``<checkpoint_dir>/<run name>.cp``."""
-    name = cli.run_name(args, "pretrain")
-    target = Path(args.checkpoint_dir) / f"{Path(name).name}.cp"
+    target = Path(args.checkpoint_dir) / f"{cli.run_name(args, 'pretrain')}.cp"
     return _fit(Pretrainer, args, "pretrain", [callbacks.SavePretrained(target)])
 
 
@@ -39,7 +38,7 @@ def _fit(
 ) -> pl.Trainer:
     started = time.monotonic()
     require_devices(args)
-    folder = Path(args.log_dir) / cli.run_name(args, stage)
+    folder = Path(args.log_dir) / (args.run_name or cli.run_name(args, stage))
     resume = resume_path(args.resume_from_checkpoint, folder)
     pl.seed_everything(args.seed, verbose=False)
 
@@ -50,7 +49,7 @@ def _fit(
     module = module_class(**vars(args))
     if args.compile:
         module.model.encoder.compile()  # type: ignore[union-attr, operator]
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder, keep_log=resume is not None)
     settings = cli.trainer_arguments(args) | {"enable_progress_bar": False}  # callbacks.Progress is ours
     plugins: list = [files.AtomicCheckpointIO()]
     if settings.pop("sync_batchnorm"):
@@ -72,6 +71,13 @@ def _fit(
     )
     trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     return trainer
+
+
+@rank_zero_only
+def _make_folder(folder: Path, keep_log: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not keep_log:
+        (folder / "log.txt").unlink(missing_ok=True)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:

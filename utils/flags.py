@@ -118,6 +118,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "how many (-1: all) or which ('0,1'); default: one GPU if there is one, else the CPU",
             stages=ALL,
         ),
+        Flag("num_processes", 1, "processes that train together on a CPU", int, check=AT_LEAST_ONE),
         Flag("num_nodes", 1, "machines that train together", int, check=AT_LEAST_ONE),
         Flag("distributed_backend", None, "strategy of several processes", extra={"choices": ["ddp"]}),
         Flag("sync_batchnorm", False, "BatchNorm statistics over all processes", bool),
@@ -144,7 +145,9 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     ),
     "evaluation": (
         Flag("checkpoint", None, "a discovery run's last.ckpt", stages=("evaluate",), extra={"required": True}),
-        Flag("out", None, "file for the metrics (default: metrics.json beside the checkpoint)", stages=("evaluate",)),
+        Flag(
+            "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)
+        ),
         Flag("baselines", False, "also k-means on pixels and on the features of --pretrained", bool, ("evaluate",)),
         Flag("pretrained", None, "pretrained checkpoint for --baselines (default: the run's)", stages=("evaluate",)),
     ),

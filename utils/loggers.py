@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.utilities.rank_zero import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils.files import write_text
 
@@ -65,6 +65,11 @@ class CSVLogger(Logger):
         write_text(self.path, text.getvalue())
 
 
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
 def wandb_logger(args: argparse.Namespace, folder: Path) -> list[Logger]:
     """The W&B logger in a list, which is empty with ``--no-wandb`` or where W&B is not installed.
 
@@ -73,18 +78,18 @@ def wandb_logger(args: argparse.Namespace, folder: Path) -> list[Logger]:
     if not args.wandb:
         return []
     if importlib.util.find_spec("wandb") is None:
-        rank_zero_info("W&B is not installed: metrics go to metrics.csv alone")
+        _say("W&B is not installed: metrics go to metrics.csv alone")
         return []
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
     offline = args.offline
-    if not offline and not wandb.api.api_key:
-        rank_zero_info("W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)")
+    if not offline and not wandb.login(prompt=False, verify=False):
+        _say("W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)")
         offline = True
 
     def logger(offline: bool) -> WandbLogger:
-        settings = wandb.Settings(console="off", silent=True, init_timeout=30)
+        settings = wandb.Settings(mode="offline" if offline else "online", console="off", silent=True, init_timeout=30)
         where = {"name": folder.name, "project": args.project, "entity": args.entity, "save_dir": str(folder)}
         made = WandbLogger(**where, offline=offline, settings=settings)
         made.experiment  # noqa: B018  starts the run now, on rank 0, so that a failure shows here
@@ -94,7 +99,7 @@ def wandb_logger(args: argparse.Namespace, folder: Path) -> list[Logger]:
         return [logger(offline)]
     except (wandb.Error, OSError) as error:
         if offline:
-            rank_zero_info(f"W&B could not start ({str(error).splitlines()[0]}): metrics go to metrics.csv alone")
+            _say(f"W&B could not start ({str(error).splitlines()[0]}): metrics go to metrics.csv alone")
             return []
-        rank_zero_info(f"W&B cannot be reached ({str(error).splitlines()[0]}), so the run is logged offline")
+        _say(f"W&B cannot be reached ({str(error).splitlines()[0]}), so the run is logged offline")
         return [logger(offline=True)]

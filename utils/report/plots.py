@@ -13,7 +13,7 @@ from utils.files import write_whole
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 PANELS = (
     ("loss", ("loss", "loss_cluster", "loss_overcluster", "loss_supervised", "val/loss_supervised")),
-    ("constraint", ("inter_loss", "intra_loss", "mse_loss")),
+    ("constraint", ()),  # whatever is logged as <k>_loss
     (
         "accuracy",
         ("unlab/train/acc/best", "unlab/test/acc/best", "unlab/test/acc/avg", "lab/test/acc", "joint/all", "val/acc"),
@@ -40,7 +40,8 @@ def plot_curves(path: Path) -> Any:
     from matplotlib.figure import Figure
 
     columns = read_metrics(path)
-    panels = [(title, [name for name in names if name in columns]) for title, names in PANELS]
+    constraints = tuple(name for name in columns if name.endswith("_loss"))
+    panels = [(title, [name for name in names or constraints if name in columns]) for title, names in PANELS]
     panels = [(title, names) for title, names in panels if names]
     figure = Figure(figsize=(4.2 * len(panels), 3.4), layout="constrained")
     for axis, (title, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):

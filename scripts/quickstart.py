@@ -1,0 +1,52 @@
+#!/usr/bin/env python
+"""The quick start: discover the digits 5 to 9 in unlabelled images, after seeing labels of 0 to 4 alone.
+
+    python scripts/quickstart.py --seed 0
+
+Runs main_pretrain.py, main_discover_inter_intra.py and main_evaluate.py --baselines in one process, with the flags
+that ``--dataset digits`` brings, and ends with a table. Everything is in logs/quickstart/.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def main() -> None:
+    """Pretrain, discover, evaluate, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", default="0", help="seed of weights, order and views [0]")
+    parser.add_argument("--log_dir", default="logs", help="folder of all runs [logs]")
+    parser.add_argument("--run_name", default="quickstart", help="folder of this run in --log_dir [quickstart]")
+    args, flags = parser.parse_known_args()
+
+    started = time.monotonic()
+    print("discover the digits 5 to 9 after seeing labels of 0 to 4 alone\n", flush=True)
+    from main_discover_inter_intra import Discoverer
+    from utils import cli, experiment, files
+    from utils.report.tables import metrics_table
+
+    folder = Path(args.log_dir) / args.run_name
+    common = ["--dataset", "digits", "--seed", args.seed, "--log_dir", args.log_dir, "--no-wandb", *flags]
+
+    names = ["--comment", f"quickstart-seed{args.seed}", "--run_name", f"{args.run_name}/pretrain"]
+    pretraining = cli.parse("pretrain", [*common, *names])
+    experiment.pretrain(pretraining)
+    pretrained = f"{pretraining.checkpoint_dir}/{cli.run_name(pretraining, 'pretrain')}.cp"
+    print(flush=True)
+    discovery = [*common, "--run_name", args.run_name, "--pretrained", pretrained]
+    experiment.discover(Discoverer, cli.parse("discover", discovery, factors=Discoverer.factors))
+    evaluation = cli.parse("evaluate", ["--checkpoint", str(folder / "last.ckpt"), "--baselines"])
+
+    metrics = json.loads((folder / "metrics.json").read_text()) | experiment.evaluate(evaluation)
+    metrics["seconds"] = round(time.monotonic() - started, 1)
+    files.write_json(folder / "metrics.json", metrics)
+    print(f"\n{metrics_table(metrics)}\n\n{metrics['seconds']:.0f} seconds; curves in {folder / 'curves.png'}")
+
+
+if __name__ == "__main__":
+    main()

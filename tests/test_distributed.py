@@ -1,0 +1,108 @@
+"""Two processes on the CPU: the same metrics on both, files once, synchronised BatchNorm equal to the whole batch."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from tests.conftest import TINY
+from utils.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, ViewSyncBatchNorm, group_batch_norm
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Norms(torch.nn.Module):
+    """One layer of the encoder and one of two heads, on two views."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv_norm = ViewBatchNorm2d(3)
+        self.conv_norm.num_views = 2
+        self.heads = torch.nn.ModuleList(HeadBatchNorm1d(4) for _ in range(2))
+
+    def forward(self, images, feats):  # (V*B, 3, 2, 2), (H, V, B, 4)
+        return self.conv_norm(images), group_batch_norm(feats, list(self.heads))
+
+
+def inputs():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 8, 3, 2, 2, generator=generator, dtype=torch.float64)
+    feats = torch.randn(2, 2, 8, 4, generator=generator, dtype=torch.float64)
+    return images, feats
+
+
+def run_norms(rows):
+    """Outputs, input gradients and running statistics for some rows of the batch of 8."""
+    images, feats = (value[:, rows] if value.dim() == 5 else value[:, :, rows] for value in inputs())
+    images, feats = images.flatten(0, 1).requires_grad_(), feats.requires_grad_()
+    torch.manual_seed(0)
+    norms = ViewSyncBatchNorm().apply(Norms().double())
+    first, second = norms(images, feats)
+    (first.sin().sum() + second.cos().sum()).backward()
+    state = {name: value.clone() for name, value in norms.state_dict().items()}
+    return first.detach().unflatten(0, (2, -1)), second.detach(), images.grad.unflatten(0, (2, -1)), feats.grad, state
+
+
+def _worker(rank, port, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    torch.save(run_norms(slice(rank * 4, rank * 4 + 4)), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_synchronised_batch_norm_equals_the_whole_batch(tmp_path):
+    torch.multiprocessing.spawn(_worker, (free_port(), str(tmp_path)), nprocs=2)
+    halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    whole = run_norms(slice(None))
+    for position, dim in ((0, 1), (1, 2), (2, 1), (3, 2)):
+        joined = torch.cat([half[position] for half in halves], dim=dim)
+        torch.testing.assert_close(joined, whole[position], rtol=1e-9, atol=1e-10)
+    for half in halves:
+        for name, value in whole[4].items():
+            torch.testing.assert_close(half[4][name], value, rtol=1e-9, atol=1e-10, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [[], ["--sync_batchnorm"]])
+def test_discovery_on_two_processes(tmp_path, flags):
+    words = [*TINY["common"], *TINY["discover"], "--num_processes", "2", "--distributed_backend", "ddp", *flags]
+    words += ["--max_epochs", "2", "--batch_size", "32", "--log_dir", str(tmp_path), "--run_name", "run"]
+    done = subprocess.run(
+        [sys.executable, "main_discover_inter_intra.py", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/2") == 1
+    with open(tmp_path / "run" / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    evaluated = tmp_path / "evaluation.json"
+    command = [
+        sys.executable,
+        "main_evaluate.py",
+        "--checkpoint",
+        str(tmp_path / "run" / "last.ckpt"),
+        "--out",
+        str(evaluated),
+    ]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
+    for name, value in json.loads(evaluated.read_text()).items():
+        assert metrics[name] == pytest.approx(value, abs=1e-6), name

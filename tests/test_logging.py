@@ -1,0 +1,82 @@
+"""Weights & Biases: an offline run read back, no login, not installed; the CSV file is there always."""
+
+import csv
+import importlib.util
+import struct
+
+import pytest
+
+from tests.conftest import tiny_discovery
+from utils import cli
+from utils.loggers import CSVLogger, wandb_logger
+
+
+def wandb_records(path):
+    """Records of a ``.wandb`` file: LevelDB's log format (blocks of 32 KiB) around protocol buffers."""
+    from wandb.proto import wandb_internal_pb2
+
+    data, position, parts = path.read_bytes(), 7, b""
+    while position + 7 <= len(data):
+        room = 32768 - position % 32768
+        if room < 7:
+            position += room
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        parts += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield wandb_internal_pb2.Record.FromString(parts)
+            parts = b""
+
+
+@pytest.fixture
+def no_login(monkeypatch, tmp_path):
+    """A machine where nobody has logged in to W&B."""
+    pytest.importorskip("wandb", reason="W&B is not installed")
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+
+
+def test_without_login_the_run_is_offline_with_one_line_and_whole(no_login, tmp_path, capfd):
+    tiny_discovery(tmp_path, "--wandb", "--max_epochs", "2")
+    said = [line for line in "".join(capfd.readouterr()).splitlines() if "W&B" in line]
+    assert said == ["W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)"]
+    folder = tmp_path / "logs" / "run"
+    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    history: dict[str, list[str]] = {}
+    for record in wandb_records(path):
+        for item in record.history.item:
+            history.setdefault(item.key or "/".join(item.nested_key), []).append(item.value_json)
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for name in ("loss", "inter_loss", "intra_loss", "lr", "unlab/test/acc/best", "lab/test/acc", "joint/all"):
+        assert [float(value) for value in history[name]] == pytest.approx([float(row[name]) for row in rows]), name
+    assert {"curves", "confusion"} <= {name.split("/")[0] for name in history}
+
+
+def test_wandb_that_is_not_installed_is_one_line(monkeypatch, tmp_path, capsys):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else find_spec(name))
+    assert wandb_logger(cli.parse("discover", []), tmp_path) == []
+    assert capsys.readouterr().out == "W&B is not installed: metrics go to metrics.csv alone\n"
+
+
+def test_no_wandb(tmp_path):
+    assert wandb_logger(cli.parse("discover", ["--no-wandb"]), tmp_path) == []
+
+
+def test_csv_has_one_row_an_epoch_and_resumes(tmp_path):
+    logger = CSVLogger(tmp_path)
+    logger.log_metrics({"epoch": 0, "val/acc": 0.5}, step=3)
+    logger.log_metrics({"epoch": 0, "loss": 1.0}, step=3)
+    logger.log_metrics({"epoch": 1, "loss": 0.5}, step=6)
+    expected = "epoch,step,val/acc,loss\n0,3,0.5,1.0\n1,6,,0.5\n"
+    assert logger.path.read_text() == expected
+    resumed = CSVLogger(tmp_path, resume=True)
+    resumed.log_metrics({"epoch": 1, "loss": 0.25}, step=6)
+    assert resumed.path.read_text() == expected.replace("6,,0.5", "6,,0.25")
+    fresh = CSVLogger(tmp_path)
+    fresh.log_metrics({"epoch": 0, "loss": 2.0}, step=3)
+    assert fresh.path.read_text() == "epoch,step,loss\n0,3,2.0\n"
