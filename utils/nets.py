@@ -49,6 +49,7 @@ class Encoder(ResNet):
             self.maxpool = nn.Identity()
         self.num_features = width * 8 * block.expansion
         self.fc = nn.Identity()
+        self.norms = [module for module in self.modules() if isinstance(module, ViewBatchNorm2d)]
 
     def _make_layer(self, block, planes, blocks, stride=1, dilate=False):  # called by torchvision with 64, 128, …
         if planes == 64:
@@ -57,9 +58,8 @@ class Encoder(ResNet):
 
     def forward(self, images: Tensor, num_views: int = 1) -> Tensor:
         """Features (num_views * B, D) of images (num_views * B, 3, h, w), view after view."""
-        for module in self.modules():
-            if isinstance(module, ViewBatchNorm2d):
-                module.num_views = num_views
+        for norm in self.norms:
+            norm.num_views = num_views
         return super().forward(images)
 
 
@@ -112,11 +112,6 @@ class MultiHead(nn.Module):
             MLP(num_features, hidden_dim, proj_dim, num_hidden_layers) for _ in range(num_heads)
         )
         self.prototypes = nn.ModuleList(Prototypes(proj_dim, num_prototypes) for _ in range(num_heads))
-
-    def normalize_prototypes(self) -> None:
-        """Put the prototypes of all heads on the unit sphere."""
-        for bank in self.prototypes:
-            bank.normalize_prototypes()  # type: ignore[operator]
 
     def forward(self, feats: Tensor) -> tuple[Tensor, Tensor]:
         """From features (V, B, D) to logits (V, H, B, K) and normalised projections (V, H, B, P)."""
@@ -178,12 +173,12 @@ class MultiHeadResNet(nn.Module):
                 features, **sizes, num_prototypes=num_unlabeled * overcluster_factor, **counts
             )
         self.to(memory_format=torch.channels_last)
+        self.banks = [module for module in self.modules() if isinstance(module, Prototypes)]
 
     def normalize_prototypes(self) -> None:
         """Normalise the prototypes of all heads; called before every training step."""
-        for module in self.modules():
-            if isinstance(module, Prototypes):
-                module.normalize_prototypes()
+        for bank in self.banks:
+            bank.normalize_prototypes()
 
     def forward(self, views: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
         """Features and logits.

@@ -40,6 +40,6 @@ class SinkhornKnopp(nn.Module):
         rows_out = torch.zeros_like(log_q[..., :1]) if mask is None else (~mask)[:, None].to(log_q.dtype)
         exclude = rows_out * torch.finfo(log_q.dtype).min  # (B, 1), added where prototypes sum over rows
         for _ in range(self.num_iters):
-            log_q = log_q - torch.logsumexp(log_q + exclude, dim=-2, keepdim=True)
-            log_q = log_q - torch.logsumexp(log_q, dim=-1, keepdim=True)
+            log_q = torch.log_softmax(log_q + exclude, dim=-2)
+            log_q = torch.log_softmax(log_q, dim=-1)
         return log_q.exp() * (1 - rows_out)

@@ -105,18 +105,17 @@ class DatasetSpec:
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-DIGITS_MODEL = {"num_labeled_classes": 5, "num_unlabeled_classes": 5, "width": 16, "batch_size": 64, "base_lr": 0.1}
-DIGITS_DEFAULTS = {
-    "pretrain": {**DIGITS_MODEL, "max_epochs": 15, "warmup_epochs": 2},
+DIGITS_MODEL = {"num_labeled_classes": 5, "num_unlabeled_classes": 5, "width": 8, "batch_size": 64, "base_lr": 0.1}
+DIGITS_DEFAULTS = {  # how they were chosen: docs/quickstart.md
+    "pretrain": {**DIGITS_MODEL, "max_epochs": 8, "warmup_epochs": 1},
     "discover": {
         **DIGITS_MODEL,
-        "max_epochs": 40,
+        "max_epochs": 48,
         "warmup_epochs": 4,
         "num_heads": 4,
         "hidden_dim": 256,
         "proj_dim": 64,
-        "multicrop": True,
-        "check_val_every_n_epoch": 4,
+        "check_val_every_n_epoch": 6,
     },
 }
 
