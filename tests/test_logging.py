@@ -47,7 +47,7 @@ def test_without_login_the_run_is_offline_with_one_line_and_whole(no_login, tmp_
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     history: dict[str, list[str]] = {}
     for record in wandb_records(path):
-        for item in record.history.item:
+        for item in record.history.item:  # one record for each call of log
             history.setdefault(item.key or "/".join(item.nested_key), []).append(item.value_json)
     with open(folder / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))

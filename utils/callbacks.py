@@ -150,9 +150,11 @@ class RunFiles(Callback):
             )
         for name, figure in figures.items():
             save_figure(figure, self.folder / f"{name}.png")
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                for name in figures:
                     logger.log_image(name, [str(self.folder / f"{name}.png")])
+                logger.experiment.finish()
         _say(f"metrics   {self.folder / 'metrics.json'}\ncurves    {self.folder / 'curves.png'}")
 
 
