@@ -15,7 +15,7 @@ class SinkhornKnopp(nn.Module):
         epsilon: entropy of the assignments; smaller is harder.
 
     Example:
-        >>> SinkhornKnopp(num_iters=30)(torch.tensor([[1.0, 0.0], [1.0, 0.8]])).round(decimals=2)
+        >>> SinkhornKnopp(num_iters=30)(torch.tensor([[1.0, 0.0], [1.0, 0.8]])).round()
         tensor([[1., 0.],
                 [0., 1.]])
     """
