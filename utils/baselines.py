@@ -7,11 +7,9 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
-from utils.checkpoints import load_pretrained
-from utils.data.specs import dataset_spec
 from utils.errors import UserError
 from utils.eval import contingency, table_metrics
-from utils.nets import MultiHeadResNet
+from utils.pretrainer import Pretrainer
 
 
 def kmeans_metrics(train: np.ndarray, test: np.ndarray, labels: np.ndarray, k: int, seed: int = 0) -> dict[str, float]:
@@ -39,15 +37,8 @@ def kmeans_baselines(datamodule: Any, pretrained: str | None, hparams: Mapping[s
     labels = torch.cat([labels for _, labels in images["unlab/test"]]).cpu().numpy()
     spaces = {"kmeans_pixels": lambda batch: batch.flatten(1)}
     if pretrained:
-        model = MultiHeadResNet(
-            arch=hparams["arch"],
-            low_res=dataset_spec(hparams["dataset"], hparams["image_size"]).low_res,
-            num_labeled=hparams["num_labeled_classes"],
-            num_unlabeled=hparams["num_unlabeled_classes"],
-            num_heads=None,
-            width=hparams["width"],
-        ).eval()
-        load_pretrained(model, pretrained)
+        names = ("dataset", "image_size", "arch", "width", "num_labeled_classes", "num_unlabeled_classes")
+        model = Pretrainer(**{name: hparams[name] for name in names}, pretrained=pretrained).model.eval()
         spaces["kmeans_features"] = lambda batch: model.to(batch.device)(batch)["feats"]
     results: dict[str, float] = {}
     for space, embed in spaces.items():

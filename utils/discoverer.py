@@ -15,7 +15,7 @@ from utils.data.specs import dataset_spec
 from utils.evaluation import DiscoveryEvaluation
 from utils.losses import swapped_prediction
 from utils.nets import MultiHeadResNet
-from utils.optimization import sgd_warmup_cosine
+from utils.optimization import FLAGS, sgd_warmup_cosine
 from utils.settings import resolve
 from utils.sinkhorn_knopp import SinkhornKnopp
 from utils.tracking import EpochMeans
@@ -133,15 +133,7 @@ class Discoverer(pl.LightningModule):
         self.log("lr", self.lr)
 
     def configure_optimizers(self) -> Any:
-        return sgd_warmup_cosine(
-            self.parameters(),
-            base_lr=self.hparams["base_lr"],
-            min_lr=self.hparams["min_lr"],
-            momentum=self.hparams["momentum_opt"],
-            weight_decay=self.hparams["weight_decay_opt"],
-            warmup_epochs=self.hparams["warmup_epochs"],
-            max_epochs=self.hparams["max_epochs"],
-        )
+        return sgd_warmup_cosine(self.parameters(), **{name: self.hparams[name] for name in FLAGS})
 
     # Evaluation
 

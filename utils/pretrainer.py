@@ -14,7 +14,7 @@ from torch import Tensor
 from utils.checkpoints import load_pretrained
 from utils.data.specs import dataset_spec
 from utils.nets import MultiHeadResNet
-from utils.optimization import sgd_warmup_cosine
+from utils.optimization import FLAGS, sgd_warmup_cosine
 from utils.settings import resolve
 from utils.tracking import EpochMeans
 
@@ -73,12 +73,4 @@ class Pretrainer(pl.LightningModule):
             self.log_dict({"val/acc": correct / samples, "val/loss_supervised": loss / samples})
 
     def configure_optimizers(self) -> Any:
-        return sgd_warmup_cosine(
-            self.parameters(),
-            base_lr=self.hparams["base_lr"],
-            min_lr=self.hparams["min_lr"],
-            momentum=self.hparams["momentum_opt"],
-            weight_decay=self.hparams["weight_decay_opt"],
-            warmup_epochs=self.hparams["warmup_epochs"],
-            max_epochs=self.hparams["max_epochs"],
-        )
+        return sgd_warmup_cosine(self.parameters(), **{name: self.hparams[name] for name in FLAGS})
