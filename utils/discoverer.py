@@ -129,8 +129,9 @@ class Discoverer(pl.LightningModule):
         return losses["loss"]
 
     def on_train_epoch_end(self) -> None:
-        self.log_dict(self.means.compute(), sync_dist=True)
-        self.log("lr", self.lr)
+        # Reduced here and not by log_dict, whose reduction runs when a metric is read, which rank 0 alone may do.
+        means = self.means.compute(lambda values: self.trainer.strategy.reduce(values, reduce_op="mean"))
+        self.log_dict(means | {"lr": torch.tensor(self.lr)})
 
     def configure_optimizers(self) -> Any:
         return sgd_warmup_cosine(self.parameters(), **{name: self.hparams[name] for name in FLAGS})

@@ -19,7 +19,12 @@ from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
-warnings.filterwarnings("ignore", message=r".*smaller than the logging interval|.*LeafSpec", module="pytorch_lightning")
+for _message in (
+    "smaller than the logging interval",
+    "LeafSpec",
+    "sync_dist=True",
+):  # what is logged is reduced already
+    warnings.filterwarnings("ignore", message=f".*{_message}", module="pytorch_lightning")
 
 
 def pretrain(args: argparse.Namespace) -> pl.Trainer:

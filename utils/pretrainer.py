@@ -54,8 +54,9 @@ class Pretrainer(pl.LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        self.log_dict(self.means.compute(), sync_dist=True)
-        self.log("lr", self.lr)
+        # Reduced here and not by log_dict, whose reduction runs when a metric is read, which rank 0 alone may do.
+        means = self.means.compute(lambda values: self.trainer.strategy.reduce(values, reduce_op="mean"))
+        self.log_dict(means | {"lr": torch.tensor(self.lr)})
 
     def on_validation_epoch_start(self) -> None:
         self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, correct, samples

@@ -1,6 +1,6 @@
 """Means over an epoch that stay on the device, so that a training step never waits for the host."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -21,8 +21,14 @@ class EpochMeans:
         self._sum = values if self._sum is None else self._sum.add_(values)
         self._count += 1
 
-    def compute(self) -> dict[str, Tensor]:
-        """Name -> mean since the last call; starts anew."""
-        means = {} if self._sum is None else dict(zip(self._names, self._sum / self._count, strict=True))
+    def compute(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """Name -> mean since the last call; starts anew.
+
+        Args:
+            reduce: takes the mean of a vector over processes; called once, on all of them.
+        """
+        if self._sum is None:
+            return {}
+        means = reduce(self._sum / self._count)
         self._sum, self._count = None, 0
-        return means
+        return dict(zip(self._names, means, strict=True))
