@@ -32,7 +32,6 @@ def main() -> None:
 
     folder = Path(args.log_dir) / args.run_name
     common = ["--dataset", "digits", "--seed", args.seed, "--log_dir", args.log_dir, "--no-wandb", *flags]
-
     names = ["--comment", f"quickstart-seed{args.seed}", "--run_name", f"{args.run_name}/pretrain"]
     pretraining = cli.parse("pretrain", [*common, *names])
     experiment.pretrain(pretraining)

@@ -19,11 +19,8 @@ from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
-for _message in (
-    "smaller than the logging interval",
-    "LeafSpec",
-    "sync_dist=True",
-):  # what is logged is reduced already
+# The last one asks for a reduction, but what is logged is reduced already.
+for _message in ("smaller than the logging interval", "LeafSpec", "sync_dist=True"):
     warnings.filterwarnings("ignore", message=f".*{_message}", module="pytorch_lightning")
 
 
