@@ -3,9 +3,10 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 0
+BENCHMARKS := startup views evaluate decode loop growth discover_step
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all check format lock
+.PHONY: help setup quickstart test test-all bench check format lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +31,9 @@ test: .venv/.dev ## the tests, in under 10 minutes on 2 cores
 
 test-all: .venv/.dev ## the long tests too
 	$(BIN)/python -m pytest
+
+bench: .venv/.done ## the benchmarks, one after the other; tables, and JSON in logs/benchmarks/ (about 10 minutes on 2 cores)
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --json logs/benchmarks/$$name.json || exit 1; done
 
 check: .venv/.dev ## formatting, lint and types
 	$(BIN)/ruff format --check .

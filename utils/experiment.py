@@ -50,7 +50,7 @@ def _fit(
     args.image_size = datamodule.spec.image_size
     module = module_class(**vars(args))
     if args.compile:
-        module.model.encoder.compile()  # type: ignore[union-attr, operator]
+        compile_step(module)
     _make_folder(folder, keep_log=resume is not None)
     settings = cli.trainer_arguments(args) | {"enable_progress_bar": False}  # callbacks.Progress is ours
     plugins: list = [files.AtomicCheckpointIO()]
@@ -73,6 +73,13 @@ def _fit(
     )
     trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     return trainer
+
+
+def compile_step(module: pl.LightningModule) -> None:
+    """Compile the network, and the objective where it is a method ``compute_losses``; their values stay the same."""
+    module.model.compile()  # type: ignore[union-attr, operator]
+    if hasattr(module, "compute_losses"):
+        module.compute_losses = torch.compile(module.compute_losses)  # type: ignore[assignment, arg-type]
 
 
 @rank_zero_only

@@ -124,7 +124,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("sync_batchnorm", False, "BatchNorm statistics over all processes", bool),
         Flag("precision", "32", "16 (mixed), bf16 (mixed), 32 or 64", stages=ALL, extra={"choices": list(PRECISIONS)}),
         Flag("deterministic", False, "only deterministic algorithms", bool),
-        Flag("compile", False, "compile the encoder with torch.compile", bool),
+        Flag("compile", False, "compile network and losses with torch.compile", bool),
     ),
     "loop": (
         Flag("resume_from_checkpoint", None, "PATH of a checkpoint, or 'auto' for this run's last one"),

@@ -1,0 +1,217 @@
+#!/usr/bin/env python
+"""Images/s of the whole discovery step, views to optimizer, beside the plain one in the same run; and of each part.
+
+python benchmarks/discover_step.py --device cpu --batch_size 64 --steps 5
+python benchmarks/discover_step.py --device cuda --batch_size 512 --steps 50 --compile
+"""
+
+import measure
+
+DTYPES = {"bf16": "bfloat16", "16": "float16", "32": "float32"}
+CLASSES = 5, 5  # labelled and unlabelled: CIFAR10-5
+
+
+def parse(words=None):
+    flags = measure.parser(__doc__)
+    flags.add_argument("--batch_size", type=int, default=64)
+    flags.add_argument("--steps", type=int, default=5, help="timed rounds")
+    flags.add_argument("--precision", nargs="+", default=["bf16", "32"], choices=["bf16", "16", "32"], help="of ours")
+    flags.add_argument("--num_heads", type=int, default=8)
+    flags.add_argument("--overcluster_factor", type=int, default=10)
+    flags.add_argument("--width", type=int, default=64, help="of the encoder; the plain step runs at 64 alone")
+    flags.add_argument("--compile", action="store_true", help="compile network and losses")
+    flags.add_argument("--no-plain", dest="plain", action="store_false", help="ours alone")
+    flags.add_argument("--workers", type=int, default=2, help="processes that make the plain step's views")
+    args = measure.start(flags, words)
+    args.plain = args.plain and args.width == 64
+    return args
+
+
+def main(words=None) -> dict:
+    """Measure, print, return the tables."""
+    args = parse(words)
+    import torch
+
+    ours = {f"ours, {name}{', compiled' if args.compile else ''}": Ours(args, name) for name in args.precision}
+    first, name = next(iter(ours.values())), next(iter(ours))
+    steps = {name: step.step for name, step in ours.items()}
+    plain = f"plain, 32, {args.workers} workers"
+    if args.plain:
+        steps[plain] = Plain(args, first.images, first.labels).step
+    pieces = first.parts()
+    works = steps | pieces
+    inner = 10 if args.device == "cuda" else 1
+    seconds = measure.in_turns(works, args.steps, args.device, {work: inner for work in works if work != plain})
+    flops = first.flops()
+    rates = {name: measure.matmul_rate(args.device, step.dtype) for name, step in ours.items()}
+    rates[plain] = measure.matmul_rate(args.device, torch.float32)
+    whole = [
+        {
+            "step": name,
+            "images/s": args.batch_size / seconds[name],
+            "ms": 1e3 * seconds[name],
+            "TFLOP/s": flops / seconds[name] / 1e12,
+            "share of matmul": flops / seconds[name] / rates[name],
+            "times plain": seconds[plain] / seconds[name] if args.plain else "",
+        }
+        for name in steps
+    ]
+    step = seconds[name]
+    parts = [{"part": part, "ms": 1e3 * seconds[part], "share of step": seconds[part] / step} for part in pieces]
+    rest = step - seconds["encoder"]
+    parts.append({"part": "all but the encoder", "ms": 1e3 * rest, "share of step": rest / step})
+    tables = {"whole": whole, "parts": parts}
+    measure.report(args, f"Discovery step, CIFAR10-5, batch {args.batch_size}, {args.num_heads} heads", **tables)
+    return tables
+
+
+class Ours:
+    """The step of main_discover_inter_intra.py without its Trainer, and its parts."""
+
+    def __init__(self, args, precision: str) -> None:
+        import torch
+
+        from main_discover_inter_intra import Discoverer
+        from utils.data.loaders import ViewLoader
+        from utils.data.specs import dataset_spec
+        from utils.experiment import compile_step
+        from utils.transforms.pipeline import ViewPipeline
+
+        torch.manual_seed(0)
+        self.device = args.device
+        self.dtype = getattr(torch, DTYPES[precision])
+        self.module = Discoverer(
+            dataset="CIFAR10",
+            num_labeled_classes=CLASSES[0],
+            num_unlabeled_classes=CLASSES[1],
+            num_heads=args.num_heads,
+            overcluster_factor=args.overcluster_factor,
+            width=args.width,
+        ).to(args.device)
+        self.module.train()
+        if args.compile:
+            compile_step(self.module)
+        self.optimizer = self.module.configure_optimizers()[0][0]
+        self.scaler = torch.amp.GradScaler(args.device, enabled=precision == "16")
+        count = max(4 * args.batch_size, 2048)
+        self.images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
+        self.labels = torch.randint(0, 2 * CLASSES[0], (count,))
+        self.labels[self.labels >= CLASSES[0]] = -1
+        spec = dataset_spec("CIFAR10")
+        self.pipeline = ViewPipeline([spec.large] * 2 + [spec.small] * 2, spec.mean, spec.std)
+        self.loader = ViewLoader(
+            self.images, self.labels, self.pipeline, batch_size=args.batch_size, seed=0, device=args.device
+        )
+        self.batches = self._forever()
+        self.generator = torch.Generator(device=args.device)
+        self.some_images = self.images[: args.batch_size].to(args.device)
+        self.some_labels = self.labels[: args.batch_size].to(args.device)
+        self.views = self.pipeline(self.some_images, self.generator)
+
+    def _forever(self):
+        while True:
+            yield from self.loader
+
+    def step(self) -> None:
+        views, labels = next(self.batches)
+        self.train_on(views, labels)
+
+    def train_on(self, views, labels) -> None:
+        self.module.model.normalize_prototypes()
+        with self.autocast():
+            losses = self.module.compute_losses(self.module.model(views), labels)
+        self.backward(losses["loss"])
+        self.update()
+
+    def autocast(self):
+        import torch
+
+        return torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32)
+
+    def backward(self, loss) -> None:
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+
+    def update(self) -> None:
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def parts(self) -> dict:
+        """Each part on its own, forward and backward where it has one."""
+        model = self.module.model
+        with self.autocast():
+            outputs = {name: value.detach() for name, value in model(self.views).items()}
+        logits = {name: value.requires_grad_() for name, value in outputs.items() if name.startswith("logits")}
+        feats = outputs["feats"].requires_grad_()
+
+        def encoder() -> None:
+            with self.autocast():
+                model.encode(self.views).float().square().mean().backward()
+
+        def heads() -> None:
+            with self.autocast():
+                parts = [head(feats) for head in (model.head_unlab, model.head_unlab_over)]
+                sum(logits.square().mean() for logits, _ in parts).backward()
+
+        def losses() -> None:
+            self.module.compute_losses(outputs | logits, self.some_labels)["loss"].backward()
+
+        mask = self.some_labels < 0
+
+        def sinkhorn() -> None:
+            for name in ("logits_unlab", "logits_unlab_over"):
+                self.module.sinkhorn(outputs[name][:2], mask=mask)
+
+        def optimizer() -> None:
+            model.normalize_prototypes()
+            self.optimizer.step()
+
+        self.train_on(self.views, self.some_labels)  # so that all parameters have gradients
+        works = {
+            "views": lambda: self.pipeline(self.some_images, self.generator),
+            "encoder": encoder,
+            "heads": heads,
+            "losses with Sinkhorn": losses,
+            "Sinkhorn alone": sinkhorn,
+            "optimizer": optimizer,
+        }
+        return works
+
+    def flops(self) -> float:
+        """Of one forward and backward pass, counted."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter, self.autocast():
+            self.module.compute_losses(self.module.model(self.views), self.some_labels)["loss"].backward()
+        return counter.get_total_flops()
+
+
+class Plain:
+    """The step of plain.py with its loader."""
+
+    def __init__(self, args, images, labels) -> None:
+        import plain
+        import torch
+
+        from utils.data.specs import dataset_spec
+
+        spec = dataset_spec("CIFAR10")
+        arrays = images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy()
+        self.loader = plain.plain_loader(*arrays, args.batch_size, args.workers, spec.mean, spec.std)
+        self.net = plain.PlainNet(*CLASSES, args.num_heads, args.overcluster_factor, 2048, 256).to(args.device)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+        self.device, self.plain = args.device, plain
+        self.batches = self._forever()
+
+    def _forever(self):
+        while True:
+            yield from self.loader
+
+    def step(self) -> None:
+        views, labels = next(self.batches)
+        views = [view.to(self.device) for view in views]
+        self.plain.plain_step(self.net, self.optimizer, views, labels.to(self.device))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+#!/usr/bin/env python
+"""Lightning's loop against a bare loop over the same loader, module and optimizer: epoch by epoch, in turns.
+
+python benchmarks/loop.py --width 64 --batch_size 64 --limit_train_batches 4
+"""
+
+import statistics
+import tempfile
+import time
+
+import measure
+
+
+def main(words=None) -> dict:
+    """Measure, print, return the table."""
+    flags = measure.parser(__doc__)
+    flags.add_argument("--dataset", default="digits")
+    flags.add_argument("--width", type=int, default=16)
+    flags.add_argument("--image_size", type=int, default=32)
+    flags.add_argument("--batch_size", type=int, default=64)
+    flags.add_argument("--limit_train_batches", type=int, default=20)
+    flags.add_argument("--epochs", type=int, default=6)
+    flags.add_argument("--precision", default="32")
+    args = measure.start(flags, words)
+    import torch
+
+    from main_discover_inter_intra import Discoverer
+    from utils import cli, experiment
+
+    class Timed(Discoverer):
+        """Times its own epochs, and after each the same number of steps in a bare loop."""
+
+        lightning: list[float] = []
+        bare: list[float] = []
+
+        def on_train_epoch_start(self) -> None:
+            super().on_train_epoch_start()
+            measure.wait(args.device)
+            self.begun = time.perf_counter()
+
+        def on_train_epoch_end(self) -> None:
+            measure.wait(args.device)
+            self.lightning.append(time.perf_counter() - self.begun)
+            super().on_train_epoch_end()
+            begun = time.perf_counter()
+            self.bare_epoch(self.optimizers(use_pl_optimizer=False))
+            measure.wait(args.device)
+            self.bare.append(time.perf_counter() - begun)
+
+        def bare_epoch(self, optimizer) -> None:
+            dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(args.precision, torch.float32)
+            for step, batch in enumerate(self.trainer.train_dataloader):
+                if step == args.limit_train_batches:
+                    break
+                optimizer.zero_grad()
+                with torch.autocast(args.device, dtype, enabled=dtype != torch.float32):
+                    loss = self.training_step(batch, step)
+                loss.backward()
+                optimizer.step()
+
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["--dataset", args.dataset, "--image_size", str(args.image_size), "--width", str(args.width)]
+        words += ["--batch_size", str(args.batch_size), "--limit_train_batches", str(args.limit_train_batches)]
+        words += [
+            "--max_epochs",
+            str(args.epochs + 1),
+            "--check_val_every_n_epoch",
+            "1000",
+            "--precision",
+            args.precision,
+        ]
+        words += ["--log_dir", folder, "--no-wandb", "--num_labeled_classes", "5", "--num_unlabeled_classes", "5"]
+        words += ["--hidden_dim", "256", "--proj_dim", "64"]
+        experiment.discover(Timed, cli.parse("discover", words, factors=Discoverer.factors))
+    # The first epoch warms up; the ratio is of neighbours in time.
+    ratios = [ours / bare for ours, bare in zip(Timed.lightning[1:], Timed.bare[1:], strict=True)]
+    row = {
+        "loop": f"{args.limit_train_batches} steps an epoch",
+        "Lightning, ms/step": 1e3 * statistics.median(Timed.lightning[1:]) / args.limit_train_batches,
+        "bare, ms/step": 1e3 * statistics.median(Timed.bare[1:]) / args.limit_train_batches,
+        "Lightning / bare": statistics.median(ratios),
+    }
+    measure.report(args, f"Loop, batch {args.batch_size}, width {args.width}", rows=[row])
+    return {"rows": [row]}
+
+
+if __name__ == "__main__":
+    main()

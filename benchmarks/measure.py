@@ -1,0 +1,131 @@
+"""What all benchmarks share: flags, clocks that take turns, the device in words, tables and JSON."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of two programs in turns must not spin against each other
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """The flags of every benchmark: ``--device``, ``--threads``, ``--json``."""
+    flags = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--device", default=None, choices=["cpu", "cuda"], help="a GPU if there is one, else the CPU")
+    flags.add_argument("--threads", type=int, default=None, help="of torch on the CPU; torch's own choice when absent")
+    flags.add_argument("--json", default=None, metavar="FILE", help="write what was measured to this file too")
+    return flags
+
+
+def start(flags: argparse.ArgumentParser, words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse, set the threads, settle the device."""
+    args = flags.parse_args(words)
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        flags.error("--device cuda, but there is no GPU")
+    args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return args
+
+
+def wait(device: str) -> None:
+    """Until the device has done all that was asked of it."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def in_turns(
+    works: Mapping[str, Callable[[], Any]], rounds: int, device: str = "cpu", repeat: Mapping[str, int] | None = None
+) -> dict[str, float]:
+    """Median seconds of each work over ``rounds`` in which all take turns, so that noise hits all alike.
+
+    Args:
+        works: name -> what to run; run once before, unmeasured.
+        rounds: how often each is timed.
+        repeat: name -> runs in a row that are timed as one; 1 when absent.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
+    for _ in range(rounds):
+        for name, work in works.items():
+            times = (repeat or {}).get(name, 1)
+            wait(device)
+            begun = time.perf_counter()
+            for _ in range(times):
+                work()
+            wait(device)
+            seconds[name].append((time.perf_counter() - begun) / times)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def matmul_rate(device: str, dtype: Any, size: int | None = None) -> float:
+    """FLOP/s of a large matrix product: what the device can do."""
+    import torch
+
+    size = size or (8192 if device == "cuda" else 2048)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = in_turns({"matmul": lambda: a @ b}, 7, device, {"matmul": 10 if device == "cuda" else 1})
+    return 2 * size**3 / seconds["matmul"]
+
+
+def device_words(device: str) -> str:
+    """The device, torch's version, and the threads."""
+    import torch
+
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    return f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        flags = next(line for line in lines if line.startswith("flags")).split()
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+    features = [feature for feature in ("avx512f", "avx512_bf16", "amx_bf16") if feature in flags]
+    return f"{name} ({', '.join(features)})" if features else name
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a Markdown table; columns are the keys of the first."""
+    names = list(rows[0])
+    cells = [names, *([_cell(row.get(name, "")) for name in names] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
+
+
+def report(args: argparse.Namespace, title: str, **tables: Any) -> None:
+    """Print the tables, and write them to ``--json`` with the device and the command."""
+    words = device_words(args.device)
+    command = " ".join(["python", "benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+    print(f"\n{title}\n{words}\n{command}\n")
+    for rows in tables.values():
+        print(table(rows if isinstance(rows, list) else [rows]) + "\n", flush=True)
+    if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.json).write_text(
+            json.dumps({"title": title, "device": words, "command": command, **tables}, indent=1)
+        )

@@ -1,0 +1,37 @@
+"""Every benchmark runs, at a size that says nothing about speed."""
+
+import importlib
+import json
+import sys
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+
+SMALL = {
+    "discover_step": "--batch_size 4 --steps 1 --width 8 --precision 32 --num_heads 2",
+    "views": "--batch_size 4 --rounds 1 --workers 1",
+    "evaluate": "--samples 200 --rounds 1",
+    "decode": "--images 2 --rounds 1 --width 60 --height 50",
+    "loop": "--image_size 8 --width 8 --epochs 1 --limit_train_batches 1",
+}
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """Some benchmarks set the number of threads."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_prints_a_table_and_writes_json(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.setattr(sys, "argv", [f"{name}.py"])
+    path = tmp_path / "new" / "result.json"
+    importlib.import_module(name).main([*SMALL[name].split(), "--device", "cpu", "--json", str(path)])
+    written = json.loads(path.read_text())
+    assert {"title", "device", "command"} < set(written)
+    assert capsys.readouterr().out.count("|---") >= 1
