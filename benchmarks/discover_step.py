@@ -138,6 +138,8 @@ class Ours:
 
     def parts(self) -> dict:
         """Each part on its own, forward and backward where it has one."""
+        from utils.nets import forward_banks
+
         model = self.module.model
         with self.autocast():
             outputs = {name: value.detach() for name, value in model(self.views).items()}
@@ -150,7 +152,7 @@ class Ours:
 
         def heads() -> None:
             with self.autocast():
-                parts = [head(feats) for head in (model.head_unlab, model.head_unlab_over)]
+                parts = forward_banks([model.head_unlab, model.head_unlab_over], feats)
                 sum(logits.square().mean() for logits, _ in parts).backward()
 
         def losses() -> None:

@@ -92,10 +92,9 @@ class MLP(nn.Module):
 
 
 class MultiHead(nn.Module):
-    """H projectors with a bank of prototypes each, computed as grouped matrix products.
+    """A bank of H projectors with prototypes each; :func:`forward_banks` computes them.
 
-    Every head has its own modules, so that the names in a ``state_dict`` are the published ones; their weights are
-    put together for one product a layer instead of H small ones.
+    Every head has its own modules, so that the names in a ``state_dict`` are the published ones.
     """
 
     def __init__(
@@ -113,26 +112,37 @@ class MultiHead(nn.Module):
         )
         self.prototypes = nn.ModuleList(Prototypes(proj_dim, num_prototypes) for _ in range(num_heads))
 
-    def forward(self, feats: Tensor) -> tuple[Tensor, Tensor]:
-        """From features (V, B, D) to logits (V, H, B, K) and normalised projections (V, H, B, P)."""
-        num_views, batch_size, _ = feats.shape
-        num_heads = len(self.projectors)
-        layers = list(zip(*(projector.mlp for projector in self.projectors), strict=True))  # layer -> its H modules
-        x = feats.flatten(0, 1).expand(num_heads, -1, -1)  # (H, V*B, D)
-        for layer in layers:
-            if isinstance(layer[0], nn.Linear):
-                weight, bias = torch.stack([m.weight for m in layer]), torch.stack([m.bias for m in layer])
-                x = torch.baddbmm(bias[:, None], x, weight.mT)
-            elif isinstance(layer[0], HeadBatchNorm1d):
-                x = group_batch_norm(x.unflatten(1, (num_views, batch_size)), layer).flatten(1, 2)
-            else:
-                x = F.relu(x, inplace=True)
-        with torch.autocast(x.device.type, enabled=False):  # cosines / 0.05 need more than 8 bits of mantissa
-            x = F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
-            weight = torch.stack([bank.prototypes.weight for bank in self.prototypes])  # type: ignore[union-attr, misc]  # (H, K, P)
-            logits = x @ weight.mT.to(x.dtype)  # (H, V*B, K)
-        shape = (num_views, batch_size)
-        return logits.unflatten(1, shape).transpose(0, 1), x.unflatten(1, shape).transpose(0, 1)
+
+def forward_banks(banks: Sequence[MultiHead], feats: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """All heads of all banks in grouped matrix products: one product a layer instead of one for each head.
+
+    Args:
+        banks: with projectors of the same sizes; their numbers K of prototypes may differ.
+        feats: (V, B, D).
+
+    Returns:
+        for each bank logits (V, H, B, K) and normalised projections (V, H, B, P).
+    """
+    num_views, batch_size, _ = feats.shape
+    projectors = [projector for bank in banks for projector in bank.projectors]  # G heads of all banks
+    x = feats.flatten(0, 1).expand(len(projectors), -1, -1)  # (G, V*B, D)
+    for layer in zip(*(projector.mlp for projector in projectors), strict=True):  # its G modules
+        if isinstance(layer[0], nn.Linear):
+            weight, bias = torch.stack([m.weight for m in layer]), torch.stack([m.bias for m in layer])
+            x = torch.baddbmm(bias[:, None], x, weight.mT)
+        elif isinstance(layer[0], HeadBatchNorm1d):
+            x = group_batch_norm(x.unflatten(1, (num_views, batch_size)), layer).flatten(1, 2)
+        else:
+            x = F.relu(x, inplace=True)
+    shape = (num_views, batch_size)
+    outputs = []
+    with torch.autocast(x.device.type, enabled=False):  # cosines / 0.05 need more than 8 bits of mantissa
+        x = F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+        for bank, projections in zip(banks, x.split([len(bank.projectors) for bank in banks]), strict=True):
+            weight = torch.stack([head.prototypes.weight for head in bank.prototypes])  # type: ignore[union-attr, misc]  # (H, K, P)
+            logits = projections @ weight.mT.to(x.dtype)  # (H, V*B, K)
+            outputs.append(tuple(y.unflatten(1, shape).transpose(0, 1) for y in (logits, projections)))
+    return outputs
 
 
 class MultiHeadResNet(nn.Module):
@@ -199,8 +209,8 @@ class MultiHeadResNet(nn.Module):
             logits_lab = self.head_lab(F.normalize(full, dim=-1).to(self.head_lab.prototypes.weight.dtype))
         outputs = {"feats": feats, "logits_lab": logits_lab}
         if self.num_heads:
-            for name in ("unlab", "unlab_over"):
-                logits, projections = getattr(self, f"head_{name}")(feats)
+            banks = forward_banks([self.head_unlab, self.head_unlab_over], feats)
+            for name, (logits, projections) in zip(("unlab", "unlab_over"), banks, strict=True):
                 outputs |= {f"logits_{name}": logits, f"proj_feats_{name}": projections}
         return outputs
 
