@@ -92,7 +92,7 @@ class MLP(nn.Module):
 
 
 class MultiHead(nn.Module):
-    """A bank of H projectors with prototypes each; :func:`forward_banks` computes them.
+    """A bank of H projectors with prototypes each, computed by :func:`forward_banks`.
 
     Every head has its own modules, so that the names in a ``state_dict`` are the published ones.
     """
@@ -111,6 +111,10 @@ class MultiHead(nn.Module):
             MLP(num_features, hidden_dim, proj_dim, num_hidden_layers) for _ in range(num_heads)
         )
         self.prototypes = nn.ModuleList(Prototypes(proj_dim, num_prototypes) for _ in range(num_heads))
+
+    def forward(self, feats: Tensor) -> tuple[Tensor, Tensor]:
+        """From features (V, B, D) to logits (V, H, B, K) and normalised projections (V, H, B, P)."""
+        return forward_banks([self], feats)[0]
 
 
 def forward_banks(banks: Sequence[MultiHead], feats: Tensor) -> list[tuple[Tensor, Tensor]]:
