@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from utils.data.images import read_image
 from utils.data.randomness import Stream, stream_seed
 from utils.errors import UserError
-from utils.transforms.pipeline import EvalPipeline, worker_crop
+from utils.transforms.pipeline import EvalPipeline, worker_crops
 from utils.transforms.spec import ViewSpec
 
 Item = tuple[list[Tensor], int] | UserError
@@ -43,7 +43,7 @@ class ViewFiles(Dataset):
             image = read_image(os.fsdecode(self.paths[index]))
         except UserError as error:
             return error
-        return [worker_crop(image, view, generator) for view in self.views], int(self.labels[index])
+        return worker_crops(image, self.views, generator), int(self.labels[index])
 
 
 class EvalFiles(Dataset):

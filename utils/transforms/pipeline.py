@@ -1,7 +1,7 @@
 """From uint8 images to the normalised views that a network sees.
 
 Arrays are cropped and augmented whole batches at a time on their device. Files are decoded and cropped one by one in
-workers (:func:`worker_crop`), and :meth:`ViewPipeline.finish` does the rest through the same code.
+workers (:func:`worker_crops`), and :meth:`ViewPipeline.finish` does the rest through the same code.
 
 Legend: B batch, N = views of one kind times B, H x W image, h x w view.
 """
@@ -40,9 +40,7 @@ class ViewPipeline:
             raise ValueError("a pipeline needs at least one view")
         self.views = tuple(views)
         self.normalize = Normalizer(mean, std)
-        self.positions: dict[ViewSpec, list[int]] = {}  # where the views of each kind are returned
-        for position, spec in enumerate(self.views):
-            self.positions.setdefault(spec, []).append(position)
+        self.positions = _positions(views)
 
     def __call__(self, images: Tensor, generator: Generator) -> list[Tensor]:
         """Draw and compute all views.
@@ -113,23 +111,42 @@ class ViewPipeline:
         return views[0] if len(views) == 1 else torch.cat(views)
 
 
-def worker_crop(image: Image.Image, spec: ViewSpec, generator: Generator) -> Tensor:
-    """Crop, resize and flip one decoded image with PIL.
+def worker_crops(image: Image.Image, views: Sequence[ViewSpec], generator: Generator) -> list[Tensor]:
+    """Crop, resize and flip one decoded image with PIL, once for each view.
 
     Args:
         image: RGB, of any size.
-        spec: law of the view.
+        views: laws of the views.
         generator: on the CPU.
 
     Returns:
-        (3, h, w) uint8.
+        for each view (3, h, w) uint8.
     """
-    params = draw_crop(spec, 1, image.height, image.width, generator)
-    top, left, height, width = map(int, params.box[0].tolist())
+    crops: dict[int, Tensor] = {}
+    for spec, positions in _positions(views).items():  # views of one law are drawn in one go
+        params = draw_crop(spec, len(positions), image.height, image.width, generator)
+        crops |= {
+            position: _crop(image, spec.size, box, flip)
+            for position, box, flip in zip(positions, params.box.tolist(), params.flip.tolist(), strict=True)
+        }
+    return [crops[position] for position in range(len(views))]
+
+
+def _positions(views: Sequence[ViewSpec]) -> dict[ViewSpec, list[int]]:
+    """Where the views of each law are."""
+    positions: dict[ViewSpec, list[int]] = {}
+    for position, spec in enumerate(views):
+        positions.setdefault(spec, []).append(position)
+    return positions
+
+
+def _crop(image: Image.Image, size: int, box: Sequence[float], flip: bool) -> Tensor:
+    """(3, size, size) uint8 of the box (top, left, height, width)."""
+    top, left, height, width = map(int, box)
     image = image.crop((left, top, left + width, top + height))
-    if image.size != (spec.size, spec.size):
-        image = image.resize((spec.size, spec.size), Image.Resampling.BILINEAR)
-    if params.flip.item():
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    if flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return pil_to_tensor(image)
 

@@ -12,7 +12,7 @@ from tests.utils.transforms.samples import KINDS, from_pil, sample_images, to_pi
 from utils.data.specs import DATASETS
 from utils.transforms import color, functional, pipeline
 from utils.transforms.draw import FinishParams, draw_crop, draw_finish, draw_view
-from utils.transforms.pipeline import ViewPipeline, worker_crop
+from utils.transforms.pipeline import ViewPipeline, worker_crops
 from utils.transforms.spec import Blur, Jitter, PadCrop, ResizedCrop, ViewSpec
 
 CIFAR, IMAGENET, DIGITS = DATASETS["CIFAR10"], DATASETS["ImageNet"], DATASETS["digits"]
@@ -148,7 +148,7 @@ def test_cifar_views_are_pils(kind, spec):
 def test_worker_crop_is_what_arrays_get(spec):
     for seed, (height, width) in enumerate([(32, 32), (60, 41), (300, 400)] if spec.size != 32 else [(32, 32)] * 6):
         image = sample_images("photo", 1, height, width)
-        crop = worker_crop(to_pil(image[0]), spec, seeded(seed))
+        crop = worker_crops(to_pil(image[0]), [spec], seeded(seed))[0]
         assert crop.dtype == torch.uint8
         params = draw_crop(spec, 1, height, width, seeded(seed))
         expected = functional.resized_crop(image.float(), params.box, spec.size, params.flip)[0]
