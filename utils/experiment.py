@@ -48,6 +48,7 @@ def _fit(
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
     args.image_size = datamodule.spec.image_size
+    args.class_names = list(datamodule.split.labeled_names)
     module = module_class(**vars(args))
     if args.compile:
         module.model.encoder.compile()  # type: ignore[union-attr, operator]
@@ -137,6 +138,19 @@ def require_devices(args: argparse.Namespace) -> None:
     needed = max(devices) + 1 if isinstance(devices, list) else max(devices, 1)
     if needed > there:
         raise UserError(f"--gpus {args.gpus} but this machine has {there} GPUs; leave --gpus away to use the CPU")
+
+
+def torch_device(args: argparse.Namespace) -> torch.device:
+    """The one device that ``--gpus`` means where no Trainer is needed.
+
+    Raises:
+        UserError: for GPUs that are not there.
+    """
+    require_devices(args)
+    settings = cli.trainer_arguments(args)
+    if settings["accelerator"] == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", settings["devices"][0] if isinstance(settings["devices"], list) else 0)
 
 
 def resume_path(value: str | None, folder: Path) -> str | None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from utils.eval import table_mapping
 from utils.files import write_whole
+from utils.report.style import COLORS
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 PANELS = (
     ("loss", ("loss", "loss_cluster", "loss_overcluster", "loss_supervised", "val/loss_supervised")),
     ("constraint", ()),  # whatever is logged as <k>_loss
