@@ -1,7 +1,5 @@
 """A discovery checkpoint applied to images: the table of predictions, contact sheets, a sorted copy."""
 
-import csv
-import io
 import os
 import shutil
 import sys
@@ -17,7 +15,7 @@ from utils.data.images import read_image, to_square
 from utils.data.specs import dataset_spec
 from utils.discoverer import Discoverer
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files import csv_text, write_text
 from utils.prediction import Predictions, predict
 from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, save_sheet, typical_and_doubtful
 from utils.transforms.pipeline import EvalPipeline
@@ -69,15 +67,6 @@ def predictions_csv(predictions: Predictions | None, paths: Sequence[str], names
             )
         ]
     return csv_text(COLUMN_NAMES, rows)
-
-
-def csv_text(header: Iterable[str], rows: Iterable[Iterable]) -> str:
-    """A table as comma-separated values."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def require_new_folder(flag: str, folder: str, images: str) -> None:

@@ -172,6 +172,13 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("out", "predictions.csv", "table of the predictions", stages=PREDICT),
         Flag("baselines", False, "also k-means on pixels and on the features of --pretrained", bool, ("evaluate",)),
         Flag("pretrained", None, "pretrained checkpoint for --baselines (default: the run's)", stages=("evaluate",)),
+        Flag(
+            "report",
+            {"discover": True, "evaluate": False},
+            "leave report.html and figures/ beside the checkpoint",
+            bool,
+            ("discover", "evaluate"),
+        ),
         Flag("images", None, "folder of images, searched to any depth, or one image", stages=PREDICT),
         Flag("sheets", None, "new folder for a contact sheet of each predicted class", stages=PREDICT),
         Flag("copy_into", None, "new folder for a sorted copy (hard links where possible)", stages=PREDICT),

@@ -6,6 +6,7 @@ black on paper and becomes the page's own text colour in the report, light or da
 
 import io
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,17 @@ def to_svg(figure: Any, name: str, title: str) -> str:
     text = re.sub(r'(\bid="|url\(#|href="#)', lambda match: f"{match[1]}{name}-", text)
     text = text.replace(INK, "currentColor")
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0]
-    head = f'<svg role="img" aria-label="{title}" viewBox="0 0 {width} {height}" style="max-width:{width}pt"'
-    text = re.sub(
-        r'<svg [^>]*?(xmlns:xlink="[^"]*")?[^>]*>', f'{head} xmlns:xlink="http://www.w3.org/1999/xlink">', text, count=1
+    head = (
+        f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {width} {height}" '
+        f'style="max-width:{width}pt" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
-    return text
+    return head + text[text.index(">") + 1 :]
 
 
 def _render(figure: Any, kind: str, **options: Any) -> bytes:
     data = io.BytesIO()
     figure.savefig(data, format=kind, **options)
+    figure.set_layout_engine("none")  # found now; to find it again for every format takes longer than drawing
     return data.getvalue()
 
 
