@@ -44,7 +44,7 @@ def main() -> None:
     metrics = json.loads((folder / "metrics.json").read_text()) | experiment.evaluate(evaluation)
     metrics["seconds"] = round(time.monotonic() - started, 1)
     files.write_json(folder / "metrics.json", metrics)
-    print(f"\n{metrics_table(metrics)}\n\n{metrics['seconds']:.0f} seconds; curves in {folder / 'curves.png'}")
+    print(f"\n{metrics_table(metrics)}\n\n{metrics['seconds']:.0f} seconds; open {folder / 'report.html'} in a browser")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,17 @@ def shared_data() -> Path:
 
 TINY = {  # seconds long: the digits at 8 pixels, a narrow network, a few steps
     "common": ["--dataset", "digits", "--image_size", "8", "--width", "8", "--no-wandb", "--limit_train_batches", "3"],
-    "discover": ["--hidden_dim", "16", "--proj_dim", "8", "--num_heads", "3", "--check_val_every_n_epoch", "1"],
+    "discover": [
+        "--hidden_dim",
+        "16",
+        "--proj_dim",
+        "8",
+        "--num_heads",
+        "3",
+        "--check_val_every_n_epoch",
+        "1",
+        "--no-report",
+    ],
 }
 
 
@@ -66,5 +76,5 @@ def tiny_run(tmp_path_factory):
     """A finished tiny pretraining and discovery: (folder of the discovery run, its trainer, the pretrained file)."""
     folder = tmp_path_factory.mktemp("tiny")
     weights = tiny_pretraining(folder)
-    trainer = tiny_discovery(folder, "--pretrained", str(weights))
+    trainer = tiny_discovery(folder, "--pretrained", str(weights), "--report")
     return folder / "logs" / "run", trainer, weights

@@ -136,7 +136,9 @@ class RunFiles(Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        from utils.report.plots import plot_confusion, plot_curves, save_figure
+        from utils.report.confusion import plot_confusion
+        from utils.report.plots import plot_curves
+        from utils.report.style import save_png
 
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         metrics["seconds"] = round(time.monotonic() - self.started, 1)
@@ -149,7 +151,7 @@ class RunFiles(Callback):
                 evaluation.joint_table, names, pl_module.hparams["num_labeled_classes"]
             )
         for name, figure in figures.items():
-            save_figure(figure, self.folder / f"{name}.png")
+            save_png(figure, self.folder / f"{name}.png")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 for name in figures:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from utils.errors import UserError
-from utils.flags import GROUPS, PRECISIONS
+from utils.flags import GROUPS, PRECISIONS, TRAINING
 from utils.settings import check, factor_flag
 
 TRAINER_FLAGS = (  # passed to the Trainer under their own names
@@ -45,7 +45,7 @@ def build_parser(
     """Parser of a stage.
 
     Args:
-        stage: ``pretrain``, ``discover`` or ``evaluate``.
+        stage: ``pretrain``, ``discover``, ``evaluate``, ``predict`` or ``figures``.
         factors: constraint -> default weight; each becomes the flag ``--factor_<constraint>``.
         doc: the main's docstring.
         preset: flag -> default that replaces the table's.
@@ -106,7 +106,7 @@ def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
     parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--dataset")
     dataset = parser.parse_known_args(argv)[0].dataset
-    return {} if dataset is None or stage == "evaluate" else dataset_spec(dataset).defaults.get(stage, {})
+    return {} if dataset is None or stage not in TRAINING else dataset_spec(dataset).defaults.get(stage, {})
 
 
 def run_name(args: argparse.Namespace, stage: str) -> str:
@@ -123,7 +123,7 @@ def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "accelerator": accelerator,
         "devices": devices,
         "strategy": strategy,
-        "precision": PRECISIONS[args.precision],
+        "precision": PRECISIONS[getattr(args, "precision", "32")],
         **settings,
     }
 
@@ -154,11 +154,16 @@ def print_config(args: argparse.Namespace) -> None:
 
 
 def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
-    """Call a main; what the user can mend becomes one line on stderr and exit code 2 (``--debug``: the traceback)."""
+    """Call a main, whose integer is the exit code; what the user can mend becomes one line on stderr and exit code 2.
+
+    ``--debug`` shows the traceback.
+    """
     try:
-        main(args)
+        code = main(args)
     except UserError as error:
         if args.debug:
             raise
         print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
         sys.exit(2)
+    if isinstance(code, int) and code:
+        sys.exit(code)

@@ -5,6 +5,7 @@ import logging
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
@@ -17,6 +18,10 @@ from utils.discoverer import Discoverer
 from utils.errors import UserError
 from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
+
+if TYPE_CHECKING:
+    from utils.data.datamodules import NCDDataModule
+    from utils.report.collect import Collection
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
 # The last one asks for a reduction, but what is logged is reduced already.
@@ -31,8 +36,26 @@ def pretrain(args: argparse.Namespace) -> pl.Trainer:
 
 
 def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Trainer:
-    """Discovery of the novel classes with the given objective."""
-    return _fit(discoverer, args, "discover", [])
+    """Discovery of the novel classes with the given objective; ends with a report unless ``--no-report``."""
+    trainer = _fit(discoverer, args, "discover", [])
+    if args.report and trainer.is_global_zero and not args.fast_dev_run:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        report(trainer, metrics, _folder(args, "discover"))
+    return trainer
+
+
+def report(trainer: pl.Trainer, metrics: dict[str, float], folder: Path) -> None:
+    """``report.html`` and ``figures/`` of a trainer's discovery module, in a folder; on its device, in one process."""
+    from utils.report.collect import collect
+    from utils.report.discovery import write_report
+
+    found = collect(trainer.lightning_module, trainer.datamodule, trainer.strategy.root_device)  # type: ignore[attr-defined]
+    page = write_report(found, metrics, folder, folder / "metrics.csv")
+    print(f"report    {page}", flush=True)
+
+
+def _folder(args: argparse.Namespace, stage: str) -> Path:
+    return Path(args.log_dir) / (args.run_name or cli.run_name(args, stage))
 
 
 def _fit(
@@ -40,7 +63,7 @@ def _fit(
 ) -> pl.Trainer:
     started = time.monotonic()
     require_devices(args)
-    folder = Path(args.log_dir) / (args.run_name or cli.run_name(args, stage))
+    folder = _folder(args, stage)
     resume = resume_path(args.resume_from_checkpoint, folder)
     pl.seed_everything(args.seed, verbose=False)
 
@@ -48,6 +71,7 @@ def _fit(
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
     args.image_size = datamodule.spec.image_size
+    args.class_names = list(datamodule.split.labeled_names)
     module = module_class(**vars(args))
     if args.compile:
         compile_step(module)
@@ -97,11 +121,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     """
     require_devices(args)
     module = load_discoverer(args.checkpoint)
-    settings = argparse.Namespace(**module.hparams)
-    for name in ("data_dir", "download", "num_workers", "eval_batch_size"):
-        if getattr(args, name) is not None:
-            setattr(settings, name, getattr(args, name))
-    pl.seed_everything(settings.seed, verbose=False)
+    pl.seed_everything(module.hparams["seed"], verbose=False)
     trainer = pl.Trainer(
         **cli.trainer_arguments(args),
         logger=False,
@@ -110,13 +130,38 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
         enable_progress_bar=False,
         use_distributed_sampler=False,
     )
-    datamodule = get_datamodule(settings, "discover")
+    datamodule = _datamodule_of(module, args)
     metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
     if args.baselines:
         from utils.baselines import kmeans_baselines
 
         metrics |= kmeans_baselines(datamodule, args.pretrained or module.pretrained_path, module.hparams)
+    if args.report:
+        report(trainer, metrics, Path(args.checkpoint).parent)
     return metrics
+
+
+def collected(args: argparse.Namespace) -> "Collection":
+    """The predictions of a checkpoint on its own dataset, for the scripts that draw one figure.
+
+    Raises:
+        UserError: when the file is absent or is no discovery checkpoint, or its data are not there.
+    """
+    from utils.report.collect import collect
+
+    device, module = torch_device(args), load_discoverer(args.checkpoint)
+    datamodule = _datamodule_of(module, args)
+    datamodule.setup("fit")
+    return collect(module, datamodule, device)
+
+
+def _datamodule_of(module: Discoverer, args: argparse.Namespace) -> "NCDDataModule":
+    """The data of a checkpoint, from where the flags say."""
+    settings = argparse.Namespace(**module.hparams)
+    for name in ("data_dir", "download", "num_workers", "eval_batch_size"):
+        if getattr(args, name) is not None:
+            setattr(settings, name, getattr(args, name))
+    return get_datamodule(settings, "discover")
 
 
 def load_discoverer(path: str) -> Discoverer:
@@ -144,6 +189,19 @@ def require_devices(args: argparse.Namespace) -> None:
     needed = max(devices) + 1 if isinstance(devices, list) else max(devices, 1)
     if needed > there:
         raise UserError(f"--gpus {args.gpus} but this machine has {there} GPUs; leave --gpus away to use the CPU")
+
+
+def torch_device(args: argparse.Namespace) -> torch.device:
+    """The one device that ``--gpus`` means where no Trainer is needed.
+
+    Raises:
+        UserError: for GPUs that are not there.
+    """
+    require_devices(args)
+    settings = cli.trainer_arguments(args)
+    if settings["accelerator"] == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", settings["devices"][0] if isinstance(settings["devices"], list) else 0)
 
 
 def resume_path(value: str | None, folder: Path) -> str | None:

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all, and loading that cannot run code."""
 
+import csv
+import io
 import json
 import math
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +34,15 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """A text file in UTF-8, whole or not at all."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """A table as comma-separated values."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def write_json(path: str | Path, numbers: Mapping[str, Any]) -> None:

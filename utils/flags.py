@@ -1,6 +1,6 @@
 """The table of flags: name, default and help, once for all mains. Names and defaults are the published ones.
 
-A flag belongs to the stages named in its row: ``pretrain``, ``discover``, ``evaluate``.
+A flag belongs to the stages named in its row: ``pretrain``, ``discover``, ``evaluate``, ``predict``, ``figures``.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,8 +43,12 @@ def share_or_count(text: str) -> int | float:
 POSITIVE = (lambda value: value > 0, "above 0")
 AT_LEAST_ONE = (lambda value: value >= 1, "at least 1")
 NOT_NEGATIVE = (lambda value: value >= 0, "at least 0")
-ALL = ("pretrain", "discover", "evaluate")
+TRAINING = ("pretrain", "discover")
+READING = ("evaluate", "figures")  # a checkpoint on the dataset that it was trained on
+APPLYING = (*READING, "predict")
+ALL = (*TRAINING, *APPLYING)
 DISCOVER = ("discover",)
+PREDICT = ("predict",)
 PRECISIONS = {
     "16": "16-mixed",
     "bf16": "bf16-mixed",
@@ -60,9 +64,12 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "data": (
         Flag("dataset", "CIFAR100", "CIFAR10, CIFAR100, ImageNet, digits, npz:<file> or folder"),
         Flag(
-            "data_dir", {"pretrain": "data", "discover": "data", "evaluate": None}, "where the dataset is", stages=ALL
+            "data_dir",
+            {"pretrain": "data", "discover": "data", "evaluate": None, "figures": None},
+            "where the dataset is",
+            stages=(*TRAINING, *READING),
         ),
-        Flag("download", False, "download CIFAR into --data_dir when it is not there", bool, ALL),
+        Flag("download", False, "download CIFAR into --data_dir when it is not there", bool, (*TRAINING, *READING)),
         Flag("num_labeled_classes", 80, "number L of labelled classes", int, check=AT_LEAST_ONE),
         Flag("num_unlabeled_classes", 20, "number U of novel classes", int, check=AT_LEAST_ONE),
         Flag("labeled_classes", None, "names of the labelled classes, comma-separated (default: the first L)"),
@@ -70,7 +77,14 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("image_size", None, "side of the large views in pixels (default: the dataset's)", int, check=AT_LEAST_ONE),
         Flag("batch_size", 256, "images in a batch, of each process", int, check=AT_LEAST_ONE),
         Flag("eval_batch_size", 512, "images in a batch of evaluation", int, ALL, check=AT_LEAST_ONE),
-        Flag("num_workers", 10, "processes that decode images from disk (not used for arrays)", int, ALL, NOT_NEGATIVE),
+        Flag(
+            "num_workers",
+            {"pretrain": 10, "discover": 10, "evaluate": 10, "figures": 10, "predict": 2},
+            "processes that decode images from disk (not used for arrays)",
+            int,
+            ALL,
+            NOT_NEGATIVE,
+        ),
     ),
     "views": (
         Flag("multicrop", False, "add small crops to the large ones", bool, DISCOVER),
@@ -122,7 +136,13 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("num_nodes", 1, "machines that train together", int, check=AT_LEAST_ONE),
         Flag("distributed_backend", None, "strategy of several processes", extra={"choices": ["ddp"]}),
         Flag("sync_batchnorm", False, "BatchNorm statistics over all processes", bool),
-        Flag("precision", "32", "16 (mixed), bf16 (mixed), 32 or 64", stages=ALL, extra={"choices": list(PRECISIONS)}),
+        Flag(
+            "precision",
+            "32",
+            "16 (mixed), bf16 (mixed), 32 or 64",
+            stages=(*TRAINING, "evaluate"),
+            extra={"choices": list(PRECISIONS)},
+        ),
         Flag("deterministic", False, "only deterministic algorithms", bool),
         Flag("compile", False, "compile network and losses with torch.compile", bool),
     ),
@@ -141,15 +161,28 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             extra={"nargs": "?", "const": 1, "type": int},
         ),
         Flag("profiler", None, "profile the run", extra={"choices": ["simple", "advanced"]}),
-        Flag("enable_progress_bar", True, "show progress", bool),
+        Flag("enable_progress_bar", True, "show progress", bool, (*TRAINING, "predict")),
     ),
     "evaluation": (
-        Flag("checkpoint", None, "a discovery run's last.ckpt", stages=("evaluate",), extra={"required": True}),
+        Flag("checkpoint", None, "a discovery run's last.ckpt", stages=APPLYING, extra={"required": True}),
         Flag(
             "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)
         ),
+        Flag("out", None, "folder for the figures (default: figures/ beside the checkpoint)", stages=("figures",)),
+        Flag("out", "predictions.csv", "table of the predictions", stages=PREDICT),
         Flag("baselines", False, "also k-means on pixels and on the features of --pretrained", bool, ("evaluate",)),
         Flag("pretrained", None, "pretrained checkpoint for --baselines (default: the run's)", stages=("evaluate",)),
+        Flag(
+            "report",
+            {"discover": True, "evaluate": False},
+            "leave report.html and figures/ beside the checkpoint",
+            bool,
+            ("discover", "evaluate"),
+        ),
+        Flag("images", None, "folder of images, searched to any depth, or one image", stages=PREDICT),
+        Flag("sheets", None, "new folder for a contact sheet of each predicted class", stages=PREDICT),
+        Flag("copy_into", None, "new folder for a sorted copy (hard links where possible)", stages=PREDICT),
+        Flag("export", None, "write the network, with its normalisation, as this .onnx file", stages=PREDICT),
     ),
     "help": (
         Flag("print_config", False, "print the resolved settings as YAML and stop", bool, ALL),

@@ -156,18 +156,24 @@ class NCDDataModule(pl.LightningDataModule):
         """One loader for each name of ``dataloader_mapping``; empty where there are no such images."""
         return [self.evaluation_loader(name) for name in self.dataloader_mapping.values()]
 
-    def evaluation_loader(self, name: str) -> EvalLoader | FileEvalLoader:
+    def evaluation_rows(self, name: str) -> tuple[str, np.ndarray]:
+        """``train`` or ``test``, and the rows of the images there that :meth:`evaluation_loader` shows."""
+        kind, part = name.split("/")
+        labeled = self.split.is_labeled(getattr(self, f"{part}_targets"))
+        return part, np.flatnonzero({"lab": labeled, "unlab": ~labeled}[kind])
+
+    def evaluation_loader(self, name: str, device: torch.device | str | None = None) -> EvalLoader | FileEvalLoader:
         """Images with truth, each once, in the order of ``train_images`` or ``test_images``.
 
         Args:
             name: ``lab/train``, ``lab/test``, ``unlab/train`` or ``unlab/test``.
+            device: shows all images to this process, on this device; None: this process's share, on its own.
         """
-        kind, part = name.split("/")
+        part, rows = self.evaluation_rows(name)
         images, targets = getattr(self, f"{part}_images"), getattr(self, f"{part}_targets")
-        labeled = self.split.is_labeled(targets)
-        rows = np.flatnonzero({"lab": labeled, "unlab": ~labeled}[kind])
         pipeline = EvalPipeline(self.spec.evaluation, self.spec.mean, self.spec.std)
-        common = {"batch_size": self.eval_batch_size, **self._place()}
+        place = self._place() if device is None else {"rank": 0, "world_size": 1, "device": torch.device(device)}
+        common = {"batch_size": self.eval_batch_size, **place}
         if isinstance(images, Tensor):
             images = images.to(common["device"])
             setattr(self, f"{part}_images", images)

@@ -6,10 +6,11 @@ from copy import deepcopy
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from utils.data.images import read_image
+from utils.data.images import read_image, to_square
 from utils.data.randomness import Stream, stream_seed
 from utils.errors import UserError
 from utils.transforms.pipeline import EvalPipeline, worker_crops
@@ -61,6 +62,8 @@ class EvalFiles(Dataset):
             image = read_image(os.fsdecode(self.paths[index]))
         except UserError as error:
             return error
+        if self.pipeline.spec.resize is None:  # arrays are cut to squares when they are read
+            image = Image.fromarray(to_square(image, self.pipeline.spec.size))
         return [self.pipeline.worker_view(image)], int(self.labels[index])
 
 

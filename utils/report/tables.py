@@ -1,6 +1,6 @@
 """The short table that ends an evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 ROWS = (
     ("novel, test, best head", "unlab/test/{}/best"),
@@ -14,14 +14,27 @@ ROWS = (
 JOINT = (("known", "joint/lab"), ("novel", "joint/novel"), ("all", "joint/all"))
 
 
+INCREMENTAL = (
+    ("novel, test, among all outputs, best head", "incremental/unlab/test/{}/best"),
+    ("novel, train, among all outputs, best head", "incremental/unlab/train/{}/best"),
+    ("known, test, among all outputs", "incremental/lab/test/{}"),
+)
+
+
+def metric_rows(
+    metrics: Mapping[str, float], rows: Sequence[tuple[str, str]] = ROWS
+) -> list[tuple[str, list[float | None]]]:
+    """(title, [accuracy, NMI, ARI]) of the rows whose accuracy is in ``metrics``; None for what is not."""
+    found = [(title, [metrics.get(key.format(name)) for name in ("acc", "nmi", "ari")]) for title, key in rows]
+    return [(title, values) for title, values in found if values[0] is not None]
+
+
 def metrics_table(metrics: Mapping[str, float]) -> str:
     """Accuracy, NMI and ARI of the model and of the baselines, as far as they are in ``metrics``."""
     width = max(len(title) for title, _ in ROWS)
     lines = [f"{'':{width}}    acc    NMI    ARI"]
-    for title, key in ROWS:
-        values = [metrics.get(key.format(name)) for name in ("acc", "nmi", "ari")]
-        if values[0] is not None:
-            lines.append(f"{title:{width}}  " + "  ".join("     " if v is None else f"{v:.3f}" for v in values))
+    for title, values in metric_rows(metrics):
+        lines.append(f"{title:{width}}  " + "  ".join("     " if v is None else f"{v:.3f}" for v in values))
     joint = [f"{title} {metrics[key]:.3f}" for title, key in JOINT if key in metrics]
     if joint:
         lines.append(f"one matching over known and novel, test: {', '.join(joint)}")

@@ -1,0 +1,67 @@
+"""Apply a discovery checkpoint to a folder of images: which known class or discovered cluster is each one?
+
+    python main_predict.py --checkpoint logs/quickstart/last.ckpt --images photos --out predictions.csv \\
+        --sheets sheets --copy_into sorted
+
+writes for each image its class (a known one by name, or novel-3: cluster 3), the probability and the margin to the
+second best class, the distance to the class's prototype (1 - cosine) and the cluster. Files that cannot be read are
+listed in predictions.errors.csv, and the exit code is then 1. Nothing is ever moved or deleted. With --export
+model.onnx the network itself is written, with its normalisation inside.
+"""
+
+from utils import cli
+
+if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
+    ARGS = cli.parse("predict", doc=__doc__)
+
+
+def main(args) -> int:
+    """Predict, write, export; the exit code."""
+    from pathlib import Path
+
+    from utils import apply
+    from utils.data.foreign import find_images
+    from utils.errors import UserError
+    from utils.experiment import load_discoverer, torch_device
+    from utils.files import write_text
+    from utils.prediction import output_names
+
+    if not args.images and not args.export:
+        raise UserError("nothing to do: give --images FOLDER, --export model.onnx, or both")
+    for flag in ("sheets", "copy_into"):
+        if getattr(args, flag) and not args.images:
+            raise UserError(f"--{flag} needs --images FOLDER")
+        if getattr(args, flag):
+            apply.require_new_folder(flag, getattr(args, flag), args.images)
+    device = torch_device(args)
+    paths = find_images(args.images) if args.images else []
+    discoverer = load_discoverer(args.checkpoint)
+    if args.export:
+        from utils.export import export_onnx
+
+        export_onnx(discoverer, Path(args.export))
+        print(f"network     {args.export}")
+    if not args.images:
+        return 0
+
+    names, out = output_names(discoverer.hparams), Path(args.out)
+    predictions, errors = apply.apply(
+        discoverer, paths, device, args.eval_batch_size, args.num_workers, args.enable_progress_bar
+    )
+    write_text(out, apply.predictions_csv(predictions, paths, names))
+    unreadable = out.with_name(f"{out.stem}.errors.csv")
+    apply.write_errors(errors, paths, unreadable)
+    print(f"predictions {out}: {len(paths) - len(errors):,} images")
+    if predictions is not None and args.sheets:
+        apply.write_sheets(predictions, paths, names, Path(args.sheets))
+        print(f"sheets      {args.sheets}")
+    if predictions is not None and args.copy_into:
+        copied = apply.copy_sorted(predictions, paths, names, Path(args.copy_into))
+        print(f"sorted      {args.copy_into}: {len(predictions) - copied:,} hard links, {copied:,} copies")
+    if errors:
+        print(f"unreadable  {unreadable}: {len(errors):,} files")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    cli.run(main, ARGS)

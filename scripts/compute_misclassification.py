@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Which classes a discovery checkpoint mixes up, and every test image that it gets wrong.
+
+    python scripts/compute_misclassification.py --checkpoint logs/quickstart/last.ckpt --out figures
+
+prints the most confused pairs and leaves misclassified.csv, and the pairs with examples as confused-pairs.pdf and .csv
+(default: figures/ beside the checkpoint). The best head, one Hungarian over all known and novel test images together.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def main(args) -> None:
+    """Match, print, save."""
+    from utils.experiment import collected
+    from utils.files import csv_text, write_text
+    from utils.report.clusters import misclassified, pair_sheets, save_sheets
+    from utils.report.figures import figures_folder
+
+    found, folder = collected(args), figures_folder(args)
+    total, rows = found.agnostic_table.sum(), misclassified(found)
+    sheets = pair_sheets(found)
+    write_text(folder / "misclassified.csv", csv_text(rows[0], rows[1:]))
+    if sheets:
+        save_sheets(sheets, folder, "confused-pairs")
+    print("\n".join(sheet.title for sheet in sheets))
+    print(f"{len(rows) - 1:,} of {total:,} test images are wrong: {folder / 'misclassified.csv'}")
+
+
+if __name__ == "__main__":
+    from utils import cli
+
+    cli.run(main, cli.parse("figures", doc=__doc__))

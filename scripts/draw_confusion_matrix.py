@@ -1,0 +1,27 @@
+#!/usr/bin/env python
+"""Confusion matrices of a discovery checkpoint: task-aware and task-agnostic, as rates and as counts.
+
+    python scripts/draw_confusion_matrix.py --checkpoint logs/quickstart/last.ckpt --out figures
+
+leaves confusion-*.pdf, .png and .csv (default: figures/ beside the checkpoint). The best head's clusters are matched
+to the classes by one Hungarian over the whole set, not one for each batch.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def main(args) -> None:
+    """Draw and save."""
+    from utils.experiment import collected
+    from utils.report.figures import confusions, save_drawings
+
+    save_drawings(confusions(collected(args)), args)
+
+
+if __name__ == "__main__":
+    from utils import cli
+
+    cli.run(main, cli.parse("figures", doc=__doc__))

@@ -1,0 +1,110 @@
+"""What a report is made of: the predictions of a checkpoint on its own dataset, and the images behind them.
+
+L labelled and U novel classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils.data.images import read_image, to_square
+from utils.eval import contingency
+from utils.evaluation import LOADERS
+from utils.prediction import Predictions, output_names, predict
+
+PHOTO_SIDE = 96  # pixels to which photographs are cut for a contact sheet
+
+
+@dataclass
+class Collection:
+    """The predictions on the three evaluation sets.
+
+    Args:
+        discoverer: the module.
+        datamodule: of discovery, set up.
+        sets: name of the loader -> predictions; a set without images is None.
+    """
+
+    discoverer: Any
+    datamodule: Any
+    sets: dict[str, Predictions | None]
+
+    @property
+    def num_labeled(self) -> int:
+        """L."""
+        return self.discoverer.num_labeled
+
+    @property
+    def num_novel(self) -> int:
+        """U, the outputs of a head."""
+        return self.discoverer.hparams["num_unlabeled_classes"]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes, known ones first, as far as there is truth."""
+        return self.datamodule.class_names
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """Names of the L+U outputs."""
+        return output_names({**self.discoverer.hparams, "class_names": list(self.datamodule.split.labeled_names)})
+
+    @cached_property
+    def novel_set(self) -> str:
+        """The set on which novel classes are judged: test images where there are some with truth, else training's."""
+        test = self.sets["unlab/test"]
+        return "unlab/test" if test is not None and (test.labels >= 0).any() else "unlab/train"
+
+    @cached_property
+    def aware_table(self) -> np.ndarray:
+        """Counts (novel classes, U): truth against the cluster of the best head (task-aware)."""
+        found = self.sets[self.novel_set]
+        if found is None:
+            return np.zeros((0, self.num_novel), np.int64)
+        known = found.labels >= 0
+        return self._table(found.labels[known] - self.num_labeled, found.cluster[known], 0)
+
+    @cached_property
+    def agnostic_table(self) -> np.ndarray:
+        """Counts (all classes, L+U): truth against the output among all, on the test images (task-agnostic)."""
+        found = [part for part in (self.sets["lab/test"], self.sets["unlab/test"]) if part is not None]
+        labels = np.concatenate([part.labels for part in found] or [np.zeros(0, np.int64)])
+        outputs = np.concatenate([part.output for part in found] or [np.zeros(0, np.int64)])
+        return self._table(labels[labels >= 0], outputs[labels >= 0], self.num_labeled)
+
+    def _table(self, labels: np.ndarray, outputs: np.ndarray, first: int) -> np.ndarray:
+        counts = contingency(labels, outputs)
+        classes = len(self.names) - (self.num_labeled - first)
+        full = np.zeros((max(classes, len(counts)), first + self.num_novel), np.int64)
+        full[: counts.shape[0], : counts.shape[1]] = counts
+        return full
+
+    def picture(self, name: str, row: int) -> np.ndarray:
+        """Image (h, w, 3) uint8 of a row of a set's predictions."""
+        part, rows = self.datamodule.evaluation_rows(name)
+        images: Tensor | Sequence[str] = getattr(self.datamodule, f"{part}_images")
+        if isinstance(images, Tensor):
+            return images[rows[row]].permute(1, 2, 0).cpu().numpy()
+        return to_square(read_image(images[rows[row]]), PHOTO_SIDE)
+
+    def file_name(self, name: str, row: int) -> str:
+        """The file of a row, or its number among the images of the part (``train 17``) where there are no files."""
+        part, rows = self.datamodule.evaluation_rows(name)
+        images = getattr(self.datamodule, f"{part}_images")
+        return f"{part} {rows[row]}" if isinstance(images, Tensor) else str(images[rows[row]])
+
+    def class_name(self, label: int) -> str:
+        """Name of a true label; empty where nobody knows."""
+        return self.names[label] if 0 <= label < len(self.names) else ""
+
+
+def collect(discoverer: Any, datamodule: Any, device: torch.device | str = "cpu") -> Collection:
+    """Run a discovery module over its evaluation sets, on one device and in one process."""
+    discoverer.to(device)
+    sets = {name: predict(discoverer, datamodule.evaluation_loader(name, device)) for name in LOADERS}
+    return Collection(discoverer, datamodule, sets)

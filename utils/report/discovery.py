@@ -1,0 +1,139 @@
+"""The report of a discovery run: ``report.html``, one self-contained page, and its figures as PDF and CSV."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from utils.report import clusters, figures, page
+from utils.report.collect import Collection
+from utils.report.published import published
+from utils.report.reproduce import reproduce_command
+from utils.report.tables import INCREMENTAL, JOINT, ROWS, metric_rows
+
+
+def write_report(found: Collection, metrics: Mapping[str, float], folder: Path, log: Path | None = None) -> Path:
+    """Write ``report.html`` and ``figures/`` into a folder.
+
+    Args:
+        found: predictions of the checkpoint.
+        metrics: logged key -> value; what is absent is left out.
+        folder: of the run.
+        log: the run's ``metrics.csv``, for the curves.
+
+    Returns:
+        the page.
+    """
+    sheets = {"clusters": clusters.cluster_sheets(found), "confused-pairs": clusters.pair_sheets(found)}
+    drawings = {
+        "Curves": figures.curves(log) if log is not None else [],
+        "Confusion": figures.confusions(found),
+        "Classes": figures.class_accuracy(found),
+        "Features": figures.features(found),
+        "Heads": figures.heads(found),
+    }
+    for drawing in (drawing for group in drawings.values() for drawing in group):
+        drawing.save(folder / "figures")
+    for name, group in sheets.items():
+        if group:
+            clusters.save_sheets(group, folder / "figures", name)
+    shown = {
+        heading: page.side_by_side(page.drawing(drawing.svg(), drawing.caption, drawing.name) for drawing in group)
+        for heading, group in drawings.items()
+    }
+    hparams = found.discoverer.hparams
+    path = folder / "report.html"
+    page.write_page(
+        path,
+        f"Discovery: {hparams['dataset']}, {found.num_labeled} known and {found.num_novel} novel classes",
+        f"{folder.name} · {discovery_text(found)}",
+        [
+            ("Summary", summary(found, metrics)),
+            ("Clusters", cluster_section(found, sheets["clusters"])),
+            ("Confusion", shown["Confusion"]),
+            ("Confused pairs", page.side_by_side(cards(sheets["confused-pairs"]), "cards")),
+            ("Classes", shown["Classes"]),
+            ("Features", shown["Features"]),
+            ("Heads", shown["Heads"]),
+            ("Curves", shown["Curves"]),
+            ("Settings", settings(hparams)),
+        ],
+    )
+    return path
+
+
+def discovery_text(found: Collection) -> str:
+    """The images in one line."""
+    counts = {name: 0 if part is None else len(part) for name, part in found.sets.items()}
+    return (
+        f"{counts['unlab/train']:,} unlabelled training images; test images: {counts['lab/test']:,} of known and "
+        f"{counts['unlab/test']:,} of novel classes"
+    )
+
+
+def summary(found: Collection, metrics: Mapping[str, float]) -> str:
+    """Tables of the metrics in per cent, with the published values of the split where there are any."""
+    text = ""
+    for title, rows in (
+        ("Task-aware: known classes among the known, novel ones among the novel", ROWS),
+        ("Task-agnostic: among all outputs, novel images matched on their own, as published", INCREMENTAL),
+    ):
+        found_rows = metric_rows(metrics, rows)
+        if found_rows:
+            cells = [(name, *("" if v is None else f"{100 * v:.1f}" for v in values)) for name, values in found_rows]
+            text += page.heading(title) + page.table(("", "accuracy (%)", "NMI (%)", "ARI (%)"), cells)
+    joint = [(name, f"{100 * metrics[key]:.1f}") for name, key in JOINT if key in metrics]
+    if joint:
+        text += page.heading("Task-agnostic: one matching over known and novel test images together")
+        text += page.table(("", "accuracy (%)"), joint)
+    if not text:
+        text = page.paragraph("No image has a known class, so that no accuracy can be given; the clusters are below.")
+    elif not metric_rows(metrics, [row for row in ROWS if row[1].startswith("unlab")]):
+        text += page.paragraph(
+            "Nobody knows the classes of the unlabelled images: accuracies of novel classes are absent."
+        )
+    values = published(found.discoverer.hparams["dataset"], found.num_labeled, found.num_novel)
+    if values:
+        text += page.paragraph(f"Published for this split, novel training images (task-aware): {values}.")
+    return text
+
+
+def cluster_section(found: Collection, sheets: Sequence[clusters.Sheet]) -> str:
+    """All contact sheets with what the frames mean."""
+    text = (
+        "The unlabelled training images by the best head's cluster: those nearest to its prototype, and those "
+        "with the smallest margin to another cluster."
+    )
+    if found.aware_table.sum():
+        text += (
+            " Below each image is its true class. Blue frames: it is the class that the Hungarian matching gives to "
+            "the cluster; orange frames and ✗: another one."
+        )
+    return page.paragraph(text) + "".join(cards(sheets)) if sheets else ""
+
+
+def cards(sheets: Sequence[clusters.Sheet]) -> list[str]:
+    """Contact sheets in frames."""
+    return [page.card(sheet.title, page.tiles(sheet.groups)) for sheet in sheets]
+
+
+def settings(hparams: Mapping) -> str:
+    """The command that repeats the run, and all settings."""
+    rows = [
+        (name, yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip())
+        for name, value in hparams.items()
+    ]
+    import platform
+
+    import pytorch_lightning
+    import torch
+
+    versions = (
+        f"Python {platform.python_version()}, torch {torch.__version__}, Lightning {pytorch_lightning.__version__}"
+    )
+    return (
+        page.paragraph("The command to repeat the run:")
+        + page.code(reproduce_command(hparams))
+        + page.paragraph(f"This report was made with {versions}.")
+        + page.table(("setting", "value"), rows, numbers=False)
+    )

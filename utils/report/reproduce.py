@@ -1,0 +1,37 @@
+"""The command that repeats a run, from the settings in its checkpoint."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from utils.data.specs import dataset_spec
+from utils.settings import RECORDED, flags_of
+
+NOT_GIVEN = ("print_config", "debug")
+FACTOR = "factor_"
+
+
+def discovery_main(hparams: Mapping[str, Any]) -> str:
+    """The main of a run: its constraints are in the file's name."""
+    constraints = [name.removeprefix(FACTOR) for name in hparams if name.startswith(FACTOR)]
+    return "_".join(["main_discover", *constraints]) + ".py"
+
+
+def reproduce_words(hparams: Mapping[str, Any]) -> list[str]:
+    """The flags that differ from the defaults of discovery for this dataset, and the weights of all constraints."""
+    preset = dataset_spec(hparams["dataset"]).defaults.get("discover", {})
+    defaults = {flag.name: preset.get(flag.name, flag.default_for("discover")) for flag in flags_of("discover")}
+    defaults["image_size"] = dataset_spec(hparams["dataset"]).image_size  # which a run fills in
+    given = {name: value for name, value in hparams.items() if name not in (*RECORDED, *NOT_GIVEN)}
+    given["pretrained"] = hparams.get("pretrained") or hparams.get("pretrained_from")
+    words = []
+    for name, value in given.items():
+        if value is None or (name in defaults and value == defaults[name] and name != "dataset"):
+            continue
+        words += [f"--{name}" if value else f"--no-{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
+    return words
+
+
+def reproduce_command(hparams: Mapping[str, Any]) -> str:
+    """The command as one line for a shell."""
+    return shlex.join(["python", discovery_main(hparams), *reproduce_words(hparams)])
