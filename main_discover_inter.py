@@ -25,7 +25,7 @@ class Discoverer(discoverer.Discoverer):
     factors = FACTORS
 
     def constraints(self, logits: Tensor, mask_lab: Tensor) -> dict[str, Tensor]:
-        return {"inter": inter_class_skld(logits, mask_lab, self.hparams["temperature"])}
+        return {"inter": inter_class_skld(logits, mask_lab, self.hparams["temperature"], self.reduce)}
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ class Discoverer(discoverer.Discoverer):
     def constraints(self, logits: Tensor, mask_lab: Tensor) -> dict[str, Tensor]:
         temperature = self.hparams["temperature"]
         return {
-            "inter": inter_class_skld(logits, mask_lab, temperature),
-            "intra": intra_class_skld(logits, mask_lab, self.num_labeled, temperature),
+            "inter": inter_class_skld(logits, mask_lab, temperature, self.reduce),
+            "intra": intra_class_skld(logits, mask_lab, self.num_labeled, temperature, self.reduce),
         }
 
 

@@ -25,7 +25,7 @@ class Discoverer(discoverer.Discoverer):
     factors = FACTORS
 
     def constraints(self, logits: Tensor, mask_lab: Tensor) -> dict[str, Tensor]:
-        return {"mse": mse_consistency(logits, mask_lab, self.num_labeled, self.hparams["temperature"])}
+        return {"mse": mse_consistency(logits, mask_lab, self.num_labeled, self.hparams["temperature"], self.reduce)}
 
 
 if __name__ == "__main__":

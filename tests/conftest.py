@@ -1,6 +1,7 @@
 """Shared fixtures: golden numbers, thread counts, a small run."""
 
 import os
+import socket
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -12,6 +13,13 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 torch.set_num_threads(2)
+
+
+def free_port() -> int:
+    """A TCP port for processes to meet at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +11,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from tests.conftest import TINY
+from tests.conftest import TINY, free_port
 from utils.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, ViewSyncBatchNorm, group_batch_norm
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Norms(torch.nn.Module):

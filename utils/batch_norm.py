@@ -11,7 +11,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+
+from utils.distributed import sum_over_processes
 
 
 class ViewBatchNorm2d(nn.BatchNorm2d):
@@ -75,7 +76,7 @@ def _normalize_synced(views, layer, mean: Tensor, var: Tensor, weight: Tensor, b
     full = [view.to(torch.promote_types(view.dtype, torch.float32)) for view in views]
     count = full[0].new_tensor([[full[0].numel() / full[0].shape[1]]])
     sums = torch.stack([torch.cat([count[0], v.sum(dims), v.square().sum(dims)]) for v in full])  # (V, 1 + 2C)
-    sums = all_reduce(sums)
+    sums = sum_over_processes(sums)
     n = sums[:, :1]
     means, squares = (sums[:, 1:] / n).chunk(2, dim=1)  # (V, C) each
     variances = (squares - means.square()).clamp(min=0)

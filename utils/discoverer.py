@@ -12,8 +12,10 @@ from torch import Tensor
 
 from utils.checkpoints import load_pretrained
 from utils.data.specs import dataset_spec
+from utils.distributed import gather_over_processes, sum_over_processes
 from utils.evaluation import DiscoveryEvaluation
 from utils.losses import swapped_prediction
+from utils.losses.constraints import alone
 from utils.nets import MultiHeadResNet
 from utils.optimization import FLAGS, sgd_warmup_cosine
 from utils.settings import resolve
@@ -59,7 +61,10 @@ class Discoverer(pl.LightningModule):
         )
         if settings["pretrained"]:
             load_pretrained(self.model, settings["pretrained"])
-        self.sinkhorn = SinkhornKnopp(settings["num_iters_sk"], settings["epsilon_sk"])
+        together = settings["global_sinkhorn"]
+        gather = gather_over_processes if together else None
+        self.sinkhorn = SinkhornKnopp(settings["num_iters_sk"], settings["epsilon_sk"], gather)
+        self.reduce = sum_over_processes if together else alone
         self.register_buffer("loss_per_head", torch.zeros(settings["num_heads"]))
         self.register_buffer("best_head", torch.tensor(0))
         self._ddp_params_and_buffers_to_ignore = ["loss_per_head", "best_head"]  # else rank 0's sums go to all

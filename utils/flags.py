@@ -105,6 +105,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("temperature", 0.1, "temperature of every softmax", float, check=POSITIVE),
         Flag("num_iters_sk", 3, "iterations of Sinkhorn-Knopp", int, DISCOVER, AT_LEAST_ONE),
         Flag("epsilon_sk", 0.05, "entropy of Sinkhorn-Knopp's assignments", float, DISCOVER, POSITIVE),
+        Flag("global_sinkhorn", False, "assignments and constraints on the batch of all processes", bool, DISCOVER),
     ),
     "optimisation": (
         Flag("max_epochs", {"pretrain": 200, "discover": 500}, "epochs of training", int, check=AT_LEAST_ONE),

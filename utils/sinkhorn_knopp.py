@@ -1,5 +1,7 @@
 """Sinkhorn-Knopp: equally filled soft cluster assignments (SwAV, arXiv:2006.09882; UNO, arXiv:2108.08536)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,9 @@ class SinkhornKnopp(nn.Module):
     Args:
         num_iters: rounds of normalisation over prototypes, then rows.
         epsilon: entropy of the assignments; smaller is harder.
+        gather: stacks a tensor of every process in a new first dimension, which makes the assignments those of the
+            batch of all processes (``utils.distributed.gather_over_processes``). It is called once an iteration, on
+            the (..., K) logarithms of the prototypes' masses: sums of those, unlike sums of masses, cannot underflow.
 
     Example:
         >>> SinkhornKnopp(num_iters=30)(torch.tensor([[1.0, 0.0], [1.0, 0.8]])).round()
@@ -20,10 +25,13 @@ class SinkhornKnopp(nn.Module):
                 [0., 1.]])
     """
 
-    def __init__(self, num_iters: int = 3, epsilon: float = 0.05) -> None:
+    def __init__(
+        self, num_iters: int = 3, epsilon: float = 0.05, gather: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         super().__init__()
         self.num_iters = num_iters
         self.epsilon = epsilon
+        self.gather = gather
 
     @torch.no_grad()
     def forward(self, logits: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -40,6 +48,13 @@ class SinkhornKnopp(nn.Module):
         rows_out = torch.zeros_like(log_q[..., :1]) if mask is None else (~mask)[:, None].to(log_q.dtype)
         exclude = rows_out * torch.finfo(log_q.dtype).min  # (B, 1), added where prototypes sum over rows
         for _ in range(self.num_iters):
-            log_q = torch.log_softmax(log_q + exclude, dim=-2)
+            log_q = self._fill_prototypes(log_q + exclude)
             log_q = torch.log_softmax(log_q, dim=-1)
         return log_q.exp() * (1 - rows_out)
+
+    def _fill_prototypes(self, log_q: Tensor) -> Tensor:
+        """Divide by the mass of every prototype, of this batch or of all processes' batches."""
+        if self.gather is None:
+            return torch.log_softmax(log_q, dim=-2)
+        masses = self.gather(torch.logsumexp(log_q, dim=-2))  # (processes, ..., K)
+        return log_q - torch.logsumexp(masses, dim=0).unsqueeze(-2)

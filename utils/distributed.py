@@ -1,0 +1,45 @@
+"""Sums and lists over processes, for what is computed on the batch of all of them; one process alone needs neither."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def several_processes() -> bool:
+    """Whether this is one of several processes that train together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, with gradients; the tensor itself where there is one process.
+
+    Its gradient is the sum of the gradients of all processes: a loss that is computed from such sums on every process
+    has, averaged by DDP, the gradient of that loss on the whole batch.
+    """
+    return _Sum.apply(values) if several_processes() else values
+
+
+class _Sum(torch.autograd.Function):
+    """All-reduce whose gradient is an all-reduce."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return _Sum.forward(ctx, gradient)
+
+
+@torch.no_grad()
+def gather_over_processes(values: Tensor) -> Tensor:
+    """The tensors of all processes, stacked in a new first dimension in the order of ranks; without gradients."""
+    if not several_processes():
+        return values[None]
+    gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(gathered, values.contiguous())
+    return torch.stack(gathered)
