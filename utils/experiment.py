@@ -5,6 +5,7 @@ import logging
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
@@ -14,9 +15,15 @@ from utils import callbacks, cli, files
 from utils.batch_norm import ViewSyncBatchNorm
 from utils.data import get_datamodule
 from utils.discoverer import Discoverer
+from utils.disentangler import Disentangler
+from utils.disentangling_net import load_net
 from utils.errors import UserError
 from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
+from utils.records import ModelFiles, TSNEPictures
+
+if TYPE_CHECKING:
+    from utils.cluster_report import ClusterReport
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
 # The last one asks for a reduction, but what is logged is reduced already.
@@ -35,12 +42,32 @@ def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Train
     return _fit(discoverer, args, "discover", [])
 
 
+def disentangle(args: argparse.Namespace) -> pl.Trainer:
+    """Contrastive disentangling or SimCLR; leaves models and records in ``<model_dir>``."""
+    models, name = Path(args.model_dir), cli.file_name(args.dataset)
+    run = f"{args.method}_{args.feature_num}_seed{args.seed}"
+    model_files = ModelFiles(
+        folder=models / name,
+        best=models / "finished" / f"{name}_{run}.pth",
+        records=models / name / f"records_{run}.csv",
+        every=args.record_every,
+        save_model=args.save_model,
+    )
+    pictures = [TSNEPictures(run_folder(args, "disentangle"), args.record_every)] if args.tsne else []
+    return _fit(Disentangler, args, "disentangle", [model_files, *pictures])
+
+
+def run_folder(args: argparse.Namespace, stage: str) -> Path:
+    """The folder of a run's files."""
+    return Path(args.log_dir) / (args.run_name or cli.run_name(args, stage))
+
+
 def _fit(
     module_class: type[pl.LightningModule], args: argparse.Namespace, stage: str, extra: list[pl.Callback]
 ) -> pl.Trainer:
     started = time.monotonic()
     require_devices(args)
-    folder = Path(args.log_dir) / (args.run_name or cli.run_name(args, stage))
+    folder = run_folder(args, stage)
     resume = resume_path(args.resume_from_checkpoint, folder)
     pl.seed_everything(args.seed, verbose=False)
 
@@ -64,8 +91,8 @@ def _fit(
         callbacks=[
             callbacks.StartScreen(folder),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
+            *extra,  # before the checkpoint, which holds their state
             callbacks.LastCheckpoint(folder / "last.ckpt", minutes=args.checkpoint_minutes),
-            *extra,
             callbacks.RunFiles(folder, started),
         ],
         enable_model_summary=False,
@@ -95,7 +122,46 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
         if getattr(args, name) is not None:
             setattr(settings, name, getattr(args, name))
     pl.seed_everything(settings.seed, verbose=False)
-    trainer = pl.Trainer(
+    datamodule = get_datamodule(settings, "discover")
+    trainer = _evaluator(args)
+    metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
+    if args.baselines:
+        from utils.baselines import kmeans_baselines
+
+        metrics |= kmeans_baselines(datamodule, args.pretrained or module.pretrained_path, module.hparams)
+    return metrics
+
+
+def cluster(args: argparse.Namespace) -> "ClusterReport":
+    """Clusters and scores of a model of contrastive disentangling, written beside it.
+
+    Raises:
+        UserError: when the model is absent or another one, and for everything about the data.
+    """
+    from utils.cluster_report import lime_pictures, write_report
+    from utils.report.embeddings import plot_tsne
+
+    require_devices(args)
+    models = Path(args.model_dir) / cli.file_name(args.dataset)
+    path = Path(args.model) if args.model else models / f"model_epoch_{args.epoch}.pth"
+    net = load_net(path)
+    class_num = None if args.fine_labels else args.class_num
+    module = Disentangler(net, k=args.k, class_num=class_num)
+    settings = argparse.Namespace(**{**module.hparams, **vars(args)})
+    datamodule = get_datamodule(settings, "disentangle")
+    _evaluator(args).validate(module, datamodule, verbose=False)
+    evaluation, pictures = module.evaluation, {}
+    if args.tsne:
+        pictures["tsne"] = plot_tsne(evaluation.outputs, evaluation.labels, datamodule.class_names)
+    if args.lime is not None:
+        pictures |= lime_pictures(net.eval(), evaluation, datamodule, args.lime)
+    out = Path(args.out) if args.out else path.with_suffix("")
+    return write_report(out, evaluation, module.scores, datamodule, pictures)
+
+
+def _evaluator(args: argparse.Namespace) -> pl.Trainer:
+    """A Trainer that validates and leaves nothing behind."""
+    return pl.Trainer(
         **cli.trainer_arguments(args),
         logger=False,
         enable_checkpointing=False,
@@ -103,13 +169,6 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
         enable_progress_bar=False,
         use_distributed_sampler=False,
     )
-    datamodule = get_datamodule(settings, "discover")
-    metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
-    if args.baselines:
-        from utils.baselines import kmeans_baselines
-
-        metrics |= kmeans_baselines(datamodule, args.pretrained or module.pretrained_path, module.hparams)
-    return metrics
 
 
 def load_discoverer(path: str) -> Discoverer:
