@@ -104,7 +104,7 @@ class ContrastiveDataModule(ImageDataModule):
         """Read the data, once.
 
         Raises:
-            UserError: for data that are absent or damaged, or fewer than a batch.
+            UserError: for data that are absent or damaged, and, but for evaluation alone, fewer than a batch.
         """
         if not self._ready:
             source = load_source(self.request)
@@ -113,7 +113,8 @@ class ContrastiveDataModule(ImageDataModule):
             self.class_names, self.origin = source.class_names, source.origin
             self.rows = self._evaluated()
             self._ready = True
-        check_batch_size(self.batch_size, self._place()["world_size"], len(self.images), half_batches=False)
+        if stage != "validate":
+            check_batch_size(self.batch_size, self._place()["world_size"], len(self.images), half_batches=False)
 
     def describe(self) -> list[str]:
         """Lines for the start-up screen."""
