@@ -24,6 +24,7 @@ from utils.records import ModelFiles, TSNEPictures
 
 if TYPE_CHECKING:
     from utils.cluster_report import ClusterReport
+    from utils.data.contrastive import ContrastiveDataModule
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
 # The last one asks for a reduction, but what is logged is reduced already.
@@ -141,22 +142,33 @@ def cluster(args: argparse.Namespace) -> "ClusterReport":
     from utils.cluster_report import lime_pictures, write_report
     from utils.report.embeddings import plot_tsne
 
-    require_devices(args)
-    models = Path(args.model_dir) / cli.file_name(args.dataset)
-    path = Path(args.model) if args.model else models / f"model_epoch_{args.epoch}.pth"
-    net = load_net(path)
-    class_num = None if args.fine_labels else args.class_num
-    module = Disentangler(net, k=args.k, class_num=class_num)
-    settings = argparse.Namespace(**{**module.hparams, **vars(args)})
-    datamodule = get_datamodule(settings, "disentangle")
-    _evaluator(args).validate(module, datamodule, verbose=False)
+    module, datamodule = embed(args)
     evaluation, pictures = module.evaluation, {}
     if args.tsne:
         pictures["tsne"] = plot_tsne(evaluation.outputs, evaluation.labels, datamodule.class_names)
     if args.lime is not None:
-        pictures |= lime_pictures(net.eval(), evaluation, datamodule, args.lime)
-    out = Path(args.out) if args.out else path.with_suffix("")
+        pictures |= lime_pictures(module.model.eval(), evaluation, datamodule, args.lime)
+    out = Path(args.out) if args.out else model_path(args).with_suffix("")
     return write_report(out, evaluation, module.scores, datamodule, pictures)
+
+
+def embed(args: argparse.Namespace) -> "tuple[Disentangler, ContrastiveDataModule]":
+    """A model of contrastive disentangling, applied to a dataset: its ``evaluation`` holds outputs, labels, clusters.
+
+    Raises:
+        UserError: as :func:`cluster`.
+    """
+    require_devices(args)
+    net = load_net(model_path(args))
+    module = Disentangler(net, k=args.k, class_num=None if args.fine_labels else args.class_num)
+    datamodule = get_datamodule(argparse.Namespace(**{**module.hparams, **vars(args)}), "disentangle")
+    _evaluator(args).validate(module, datamodule, verbose=False)
+    return module, datamodule
+
+
+def model_path(args: argparse.Namespace) -> Path:
+    """The model that the flags mean: ``--model``, else that of ``--epoch``."""
+    return Path(args.model or Path(args.model_dir) / cli.file_name(args.dataset) / f"model_epoch_{args.epoch}.pth")
 
 
 def _evaluator(args: argparse.Namespace) -> pl.Trainer:
