@@ -79,6 +79,28 @@ def tiny_discovery(folder: Path, *flags: str, discoverer=None, name: str = "run"
     return experiment.discover(discoverer, cli.parse("discover", words, factors=discoverer.factors))
 
 
+def tiny_disentangling(folder: Path, *flags: str):
+    """Run a tiny contrastive disentangling below ``folder``; the trainer."""
+    from utils import cli, experiment
+
+    where = ["--log_dir", str(folder / "logs"), "--run_name", "cd", "--model_dir", str(folder / "models")]
+    common = ["--dataset", "digits", "--image_size", "8", "--width", "8", "--limit_train_batches", "2", "--no-tsne"]
+    words = [
+        *common,
+        "--epochs",
+        "3",
+        "--record_every",
+        "2",
+        "--hidden_dim",
+        "16",
+        "--feature_num",
+        "16",
+        *where,
+        *flags,
+    ]
+    return experiment.disentangle(cli.parse("disentangle", words))
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory):
     """A finished tiny pretraining and discovery: (folder of the discovery run, its trainer, the pretrained file)."""

@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from tests.conftest import TINY, free_port
 from utils.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, ViewSyncBatchNorm, group_batch_norm
+from utils.disentangler import Disentangler
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,16 +50,46 @@ def run_norms(rows):
     return first.detach().unflatten(0, (2, -1)), second.detach(), images.grad.unflatten(0, (2, -1)), feats.grad, state
 
 
+def run_contrastive(rows):
+    """Losses, gradients of a shared weight, and scores, for some of 12 images."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 12, 5, generator=generator, dtype=torch.float64)[:, rows]
+    weight = torch.randn(5, 4, generator=generator, dtype=torch.float64).requires_grad_()
+    module = Disentangler(width=8, backbone="ResNet18", gather_negatives=True)
+    outputs = images @ weight
+    losses = module.compute_losses({"projections": outputs, "features": outputs.sigmoid()})
+    losses["loss"].backward()
+    if dist.is_initialized():  # as DistributedDataParallel does
+        dist.all_reduce(weight.grad)
+        weight.grad /= dist.get_world_size()
+    module.evaluation.update(images[0], outputs[0].detach(), torch.arange(12)[rows] % 3)
+    module.evaluation.gather()
+    return (
+        losses["loss"].detach(),
+        weight.grad,
+        module.evaluation.outputs["backbone"],
+        module.evaluation.labels.tolist(),
+    )
+
+
 def _worker(rank, port, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.save(run_norms(slice(rank * 4, rank * 4 + 4)), f"{folder}/{rank}.pt")
+    results = {"norms": run_norms(slice(rank * 4, rank * 4 + 4)), "contrastive": run_contrastive(slice(rank, 12, 2))}
+    torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
-def test_synchronised_batch_norm_equals_the_whole_batch(tmp_path):
-    torch.multiprocessing.spawn(_worker, (free_port(), str(tmp_path)), nprocs=2)
-    halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """What each of two processes computes, in one start of them."""
+    folder = tmp_path_factory.mktemp("processes")
+    torch.multiprocessing.spawn(_worker, (free_port(), str(folder)), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def test_synchronised_batch_norm_equals_the_whole_batch(two_processes):
+    halves = [results["norms"] for results in two_processes]
     whole = run_norms(slice(None))
     for position, dim in ((0, 1), (1, 2), (2, 1), (3, 2)):
         joined = torch.cat([half[position] for half in halves], dim=dim)
@@ -66,6 +97,13 @@ def test_synchronised_batch_norm_equals_the_whole_batch(tmp_path):
     for half in halves:
         for name, value in whole[4].items():
             torch.testing.assert_close(half[4][name], value, rtol=1e-9, atol=1e-10, msg=name)
+
+
+def test_gathered_negatives_and_scores_equal_those_of_one_process(two_processes):
+    whole = run_contrastive(slice(None))
+    for results in two_processes:
+        for value, expected in zip(results["contrastive"], whole, strict=True):
+            torch.testing.assert_close(value, expected)
 
 
 @pytest.mark.slow

@@ -21,9 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = sorted((ROOT / "scripts").rglob("*.sh"))
 ENTRIES = [path for path in SHELL if path.name in ("pretrain.sh", "discover.sh", "ablation.sh")]
+MAINS_OF_CD = [ROOT / "train.py", ROOT / "evaluate.py"]
 NOT_OURS = {"--help"}  # argparse's own
 BY_NAME = {"ids": lambda path: str(path.relative_to(ROOT))}
-COMMAND = re.compile(r"^[ \t]*(?:CUDA_VISIBLE_DEVICES=\S+ )?python (main_\w+\.py(?:.*\\\n)*.*)$", re.MULTILINE)
+COMMAND = re.compile(
+    r"^[ \t]*(?:CUDA_VISIBLE_DEVICES=\S+ )?python ((?:main_\w+|train|evaluate)\.py(?:.*\\\n)*.*)$", re.MULTILINE
+)
 
 
 def blocks(page, language):
@@ -71,7 +74,10 @@ def documented_commands():
     found = []
     for page in PAGES:
         found += [(page.name, words) for words in commands_of("\n".join(blocks(page, r"\w*")))]
-        found += [(page.name, shlex.split(words)) for words in re.findall(r"`python (main_\w+\.py[^`]*)`", prose(page))]
+        found += [
+            (page.name, shlex.split(words))
+            for words in re.findall(r"`python ((?:main_\w+|train|evaluate)\.py[^`]*)`", prose(page))
+        ]
     # The worked examples make a main and a dataset that are not there.
     return [(name, words) for name, words in found if not {"main_discover_spread.py", "FashionMNIST"} & set(words)]
 
@@ -99,7 +105,7 @@ def test_documented_commands_parse(page, words):
     parse(words)
 
 
-@pytest.mark.parametrize("main", sorted(path.name for path in ROOT.glob("main_*.py")))
+@pytest.mark.parametrize("main", sorted(path.name for path in (*ROOT.glob("main_*.py"), *MAINS_OF_CD)))
 def test_commands_in_the_mains_docstrings_parse(main):
     commands = commands_of(ast.get_docstring(ast.parse((ROOT / main).read_text())))
     assert commands

@@ -18,7 +18,10 @@ from tqdm import tqdm
 
 from utils import files
 
-SHOWN = ("loss", "loss_supervised", "val/acc", "unlab/train/acc/best", "unlab/test/acc/best", "lab/test/acc")
+SHOWN = (
+    *("loss", "loss_supervised", "loss_instance", "loss_feature", "val/acc"),
+    *("unlab/train/acc/best", "unlab/test/acc/best", "lab/test/acc", "backbone/acc", "feature/acc"),
+)
 
 
 class StartScreen(Callback):
@@ -38,14 +41,14 @@ class StartScreen(Callback):
         world = trainer.world_size
         lines = [
             *trainer.datamodule.describe(),  # type: ignore[attr-defined]
-            f"model     {settings['arch']}, width {settings['width']}, {parameters:.1f} M parameters, "
-            f"start: {settings['pretrained'] or 'random weights'}",
+            f"model     {settings.get('arch') or settings['backbone']}, width {settings['width']}, "
+            f"{parameters:.1f} M parameters, start: {settings.get('pretrained') or 'random weights'}",
             f"device    {name} x {world}, precision {trainer.precision}, "
             f"batch {settings['batch_size']} x {world} = {settings['batch_size'] * world}",
             f"training  {trainer.max_epochs} epochs of {trainer.num_training_batches} steps, seed {settings['seed']}",
             f"files     {self.folder}",
         ]
-        _say("\n".join(lines), self.folder / "log.txt")
+        say("\n".join(lines), self.folder / "log.txt")
 
 
 class Progress(Checkpoint):
@@ -119,10 +122,8 @@ class SavePretrained(Callback):
     @rank_zero_only
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            model: torch.nn.Module = pl_module.model  # type: ignore[assignment]
-            weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-            files.save_torch(self.path, weights)
-            _say(f"weights   {self.path}")
+            files.save_weights(self.path, pl_module.model)  # type: ignore[arg-type]
+            say(f"weights   {self.path}")
 
 
 class RunFiles(Callback):
@@ -144,20 +145,19 @@ class RunFiles(Callback):
         metrics["seconds"] = round(time.monotonic() - self.started, 1)
         files.write_json(self.folder / "metrics.json", metrics)
         figures = {"curves": plot_curves(self.folder / "metrics.csv")}
-        evaluation = getattr(pl_module, "evaluation", None)
-        if evaluation is not None and evaluation.joint_table.sum():
+        evaluation: Any = getattr(pl_module, "evaluation", None)
+        if hasattr(evaluation, "joint_table") and evaluation.joint_table.sum():
             names = trainer.datamodule.split.names  # type: ignore[attr-defined]
             figures["confusion"] = plot_confusion(
                 evaluation.joint_table, names, pl_module.hparams["num_labeled_classes"]
             )
         for name, figure in figures.items():
             save_png(figure, self.folder / f"{name}.png")
+            log_picture(trainer, name, self.folder / f"{name}.png")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                for name in figures:
-                    logger.log_image(name, [str(self.folder / f"{name}.png")])
                 logger.experiment.finish()
-        _say(f"metrics   {self.folder / 'metrics.json'}\ncurves    {self.folder / 'curves.png'}")
+        say(f"metrics   {self.folder / 'metrics.json'}\ncurves    {self.folder / 'curves.png'}")
 
 
 def _append(path: Path, text: str) -> None:
@@ -165,7 +165,15 @@ def _append(path: Path, text: str) -> None:
         file.write(text + "\n")
 
 
-def _say(text: str, log: Path | None = None) -> None:
+def log_picture(trainer: pl.Trainer, name: str, path: Path) -> None:
+    """A picture to W&B, where the run is logged there."""
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [str(path)])
+
+
+def say(text: str, log: Path | None = None) -> None:
+    """Print a line at once, and append it to a log file."""
     print(text, flush=True)
     if log is not None:
         _append(log, text)

@@ -31,6 +31,20 @@ def load_pretrained(model: nn.Module, path: str) -> None:
     if head in given and given[head].dim() == 2 and len(given[head]) != len(wanted[head]):
         held, asked = len(given[head]), len(wanted[head])
         raise UserError(f"--pretrained {path} holds {held} labelled prototypes but --num_labeled_classes is {asked}")
+    require_fit(f"--pretrained {path}", given, wanted)
+    model.load_state_dict(given, strict=False)
+
+
+def require_fit(what: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Refuse weights in which a tensor is missing, too many or of another shape.
+
+    Args:
+        what: flag and file, for the message.
+        given, wanted: tensors by name.
+
+    Raises:
+        UserError: naming the first three.
+    """
     problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
     problems += [f"{name} is not in this --arch" for name in given.keys() - wanted.keys()]
     problems += [
@@ -40,5 +54,4 @@ def load_pretrained(model: nn.Module, path: str) -> None:
     ]
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UserError(f"--pretrained {path} does not fit this network: {'; '.join(sorted(problems)[:3])}{more}")
-    model.load_state_dict(given, strict=False)
+        raise UserError(f"{what} does not fit this network: {'; '.join(sorted(problems)[:3])}{more}")

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from utils.errors import UserError
-from utils.flags import GROUPS, PRECISIONS, TRAINING
+from utils.flag import CD, NCD_TRAINING
+from utils.flags import GROUPS, PRECISIONS
 from utils.settings import check, factor_flag
 
 TRAINER_FLAGS = (  # passed to the Trainer under their own names
@@ -45,7 +46,7 @@ def build_parser(
     """Parser of a stage.
 
     Args:
-        stage: ``pretrain``, ``discover``, ``evaluate``, ``predict`` or ``figures``.
+        stage: of the table in :mod:`utils.flags`.
         factors: constraint -> default weight; each becomes the flag ``--factor_<constraint>``.
         doc: the main's docstring.
         preset: flag -> default that replaces the table's.
@@ -84,8 +85,10 @@ def parse(
         parser = build_parser(stage, factors or {}, doc, preset_of(stage, argv))
         args = parser.parse_args(argv)
         check(vars(args), stage)
+        if stage == "disentangle" and args.reload and args.resume_from_checkpoint is None:
+            args.resume_from_checkpoint = args.checkpoint or "auto"
         if getattr(args, "comment", "") is None:
-            args.comment = datetime.now().strftime("%b%d_%H-%M-%S")
+            args.comment = default_comment(args, stage)
         trainer_arguments(args)  # a value of --gpus that means nothing is told now
     except UserError as error:
         parser.error(str(error))
@@ -98,26 +101,54 @@ def parse(
 def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
     """The defaults that the dataset on the command line brings for a stage.
 
+    Those of contrastive disentangling are in the file of ``--config``.
+
     Raises:
-        UserError: for an unknown dataset.
+        UserError: for an unknown dataset, and for what is wrong in the file.
     """
     from utils.data.specs import dataset_spec
 
     parser = Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--dataset")
-    dataset = parser.parse_known_args(argv)[0].dataset
-    return {} if dataset is None or stage not in TRAINING else dataset_spec(dataset).defaults.get(stage, {})
+    for name in ("dataset", "config", "customize_datasets"):
+        parser.add_argument(f"--{name}")
+    given = parser.parse_known_args(argv)[0]
+    if stage in CD:
+        from utils.config import dataset_settings
+
+        return dataset_settings(given.dataset, given.config, given.customize_datasets)
+    if given.dataset is None or stage not in NCD_TRAINING:
+        return {}
+    return dataset_spec(given.dataset).defaults.get(stage, {})
+
+
+def default_comment(args: argparse.Namespace, stage: str) -> str:
+    """The time; in contrastive disentangling what tells runs apart, so that a run can be found again by its flags."""
+    if stage == "disentangle":
+        return f"{args.method}_{args.feature_num}_seed{args.seed}"
+    return datetime.now().strftime("%b%d_%H-%M-%S")
+
+
+def file_name(dataset: str) -> str:
+    """A value of ``--dataset`` as part of a path.
+
+    >>> file_name("npz:medical/path.npz")
+    'npz-medical_path.npz'
+    """
+    return dataset.replace(":", "-").replace("/", "_")
 
 
 def run_name(args: argparse.Namespace, stage: str) -> str:
     """Name of a run, as published: stage, architecture, dataset and comment."""
-    return "-".join([stage, args.arch, args.dataset.replace(":", "-").replace("/", "_"), args.comment])
+    arch = args.backbone if stage == "disentangle" else args.arch
+    return "-".join([stage, arch, file_name(args.dataset), args.comment])
 
 
 def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What the flags mean for Lightning's Trainer (2021's names to today's)."""
     accelerator, devices = _devices(args.gpus, getattr(args, "num_processes", 1))
     settings = {name: getattr(args, name) for name in TRAINER_FLAGS if hasattr(args, name)}
+    if hasattr(args, "evaluation_mode"):
+        settings |= _disentangling_arguments(args)
     strategy = getattr(args, "distributed_backend", None) or "auto"
     return {
         "accelerator": accelerator,
@@ -125,6 +156,16 @@ def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "strategy": strategy,
         "precision": PRECISIONS[getattr(args, "precision", "32")],
         **settings,
+    }
+
+
+def _disentangling_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """The flags of contrastive disentangling that have other names than the Trainer's."""
+    return {
+        "max_epochs": args.epochs,
+        "gradient_clip_val": args.max_norm if args.use_gradnorm else None,
+        "check_val_every_n_epoch": args.record_every if args.evaluation_mode == "none" else 1,
+        "num_sanity_val_steps": 0,  # two batches cannot be clustered
     }
 
 

@@ -20,7 +20,7 @@ from utils.nets import MultiHeadResNet
 from utils.optimization import FLAGS, sgd_warmup_cosine
 from utils.settings import resolve
 from utils.sinkhorn_knopp import SinkhornKnopp
-from utils.tracking import EpochMeans
+from utils.tracking import EpochMeans, log_epoch
 
 
 class Discoverer(pl.LightningModule):
@@ -134,9 +134,7 @@ class Discoverer(pl.LightningModule):
         return losses["loss"]
 
     def on_train_epoch_end(self) -> None:
-        # Reduced here and not by log_dict, whose reduction runs when a metric is read, which rank 0 alone may do.
-        means = self.means.compute(lambda values: self.trainer.strategy.reduce(values, reduce_op="mean"))
-        self.log_dict(means | {"lr": torch.tensor(self.lr)})
+        log_epoch(self, self.means, self.lr)
 
     def configure_optimizers(self) -> Any:
         return sgd_warmup_cosine(self.parameters(), **{name: self.hparams[name] for name in FLAGS})

@@ -129,7 +129,7 @@ class ClusterMetrics:
         known = targets >= 0
         preds, targets = preds[:, known].long(), targets[known].long()
         distributed = dist.is_available() and dist.is_initialized()
-        device = _collective_device(preds) if distributed else preds.device
+        device = collective_device(preds) if distributed else preds.device
         shape = torch.tensor([x.max() + 1 if x.numel() else 0 for x in (targets, preds)], device=device)
         if distributed:
             dist.all_reduce(shape, op=dist.ReduceOp.MAX)
@@ -151,7 +151,7 @@ class ClusterMetrics:
         return {name: [result[name] for result in results] for name in results[0]}
 
 
-def _collective_device(tensor: Tensor) -> torch.device:
+def collective_device(tensor: Tensor) -> torch.device:
     """The device on which the default process group can reduce: NCCL only knows GPUs."""
     if dist.get_backend() == "nccl":
         return torch.device("cuda", torch.cuda.current_device())

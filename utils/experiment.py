@@ -14,13 +14,18 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from utils import callbacks, cli, files
 from utils.batch_norm import ViewSyncBatchNorm
 from utils.data import get_datamodule
+from utils.data.datamodules import NCDDataModule
 from utils.discoverer import Discoverer
+from utils.disentangler import Disentangler
+from utils.disentangling_net import load_net
 from utils.errors import UserError
 from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
+from utils.records import ModelFiles, TSNEPictures
 
 if TYPE_CHECKING:
-    from utils.data.datamodules import NCDDataModule
+    from utils.cluster_report import ClusterReport
+    from utils.data.contrastive import ContrastiveDataModule
     from utils.report.collect import Collection
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
@@ -40,7 +45,7 @@ def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Train
     trainer = _fit(discoverer, args, "discover", [])
     if args.report and trainer.is_global_zero and not args.fast_dev_run:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        report(trainer, metrics, _folder(args, "discover"))
+        report(trainer, metrics, run_folder(args, "discover"))
     return trainer
 
 
@@ -54,7 +59,23 @@ def report(trainer: pl.Trainer, metrics: dict[str, float], folder: Path) -> None
     print(f"report    {page}", flush=True)
 
 
-def _folder(args: argparse.Namespace, stage: str) -> Path:
+def disentangle(args: argparse.Namespace) -> pl.Trainer:
+    """Contrastive disentangling or SimCLR; leaves models and records in ``<model_dir>``."""
+    models, name = Path(args.model_dir), cli.file_name(args.dataset)
+    run = f"{args.method}_{args.feature_num}_seed{args.seed}"
+    model_files = ModelFiles(
+        folder=models / name,
+        best=models / "finished" / f"{name}_{run}.pth",
+        records=models / name / f"records_{run}.csv",
+        every=args.record_every,
+        save_model=args.save_model,
+    )
+    pictures = [TSNEPictures(run_folder(args, "disentangle"), args.record_every)] if args.tsne else []
+    return _fit(Disentangler, args, "disentangle", [model_files, *pictures])
+
+
+def run_folder(args: argparse.Namespace, stage: str) -> Path:
+    """The folder of a run's files."""
     return Path(args.log_dir) / (args.run_name or cli.run_name(args, stage))
 
 
@@ -63,7 +84,7 @@ def _fit(
 ) -> pl.Trainer:
     started = time.monotonic()
     require_devices(args)
-    folder = _folder(args, stage)
+    folder = run_folder(args, stage)
     resume = resume_path(args.resume_from_checkpoint, folder)
     pl.seed_everything(args.seed, verbose=False)
 
@@ -71,7 +92,8 @@ def _fit(
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
     args.image_size = datamodule.spec.image_size
-    args.class_names = list(datamodule.split.labeled_names)
+    if isinstance(datamodule, NCDDataModule):
+        args.class_names = list(datamodule.split.labeled_names)
     module = module_class(**vars(args))
     if args.compile:
         compile_step(module)
@@ -88,8 +110,8 @@ def _fit(
         callbacks=[
             callbacks.StartScreen(folder),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
+            *extra,  # before the checkpoint, which holds their state
             callbacks.LastCheckpoint(folder / "last.ckpt", minutes=args.checkpoint_minutes),
-            *extra,
             callbacks.RunFiles(folder, started),
         ],
         enable_model_summary=False,
@@ -122,15 +144,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     require_devices(args)
     module = load_discoverer(args.checkpoint)
     pl.seed_everything(module.hparams["seed"], verbose=False)
-    trainer = pl.Trainer(
-        **cli.trainer_arguments(args),
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        use_distributed_sampler=False,
-    )
-    datamodule = _datamodule_of(module, args)
+    trainer, datamodule = _evaluator(args), _datamodule_of(module, args)
     metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
     if args.baselines:
         from utils.baselines import kmeans_baselines
@@ -139,6 +153,56 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     if args.report:
         report(trainer, metrics, Path(args.checkpoint).parent)
     return metrics
+
+
+def cluster(args: argparse.Namespace) -> "ClusterReport":
+    """Clusters and scores of a model of contrastive disentangling, written beside it.
+
+    Raises:
+        UserError: when the model is absent or another one, and for everything about the data.
+    """
+    from utils.cluster_report import lime_pictures, write_report
+    from utils.report.embeddings import plot_tsne
+
+    module, datamodule = embed(args)
+    evaluation, pictures = module.evaluation, {}
+    if args.tsne:
+        pictures["tsne"] = plot_tsne(evaluation.outputs, evaluation.labels, datamodule.class_names)
+    if args.lime is not None:
+        pictures |= lime_pictures(module.model.eval(), evaluation, datamodule, args.lime)
+    out = Path(args.out) if args.out else model_path(args).with_suffix("")
+    return write_report(out, evaluation, module.scores, datamodule, pictures)
+
+
+def embed(args: argparse.Namespace) -> "tuple[Disentangler, ContrastiveDataModule]":
+    """A model of contrastive disentangling, applied to a dataset: its ``evaluation`` holds outputs, labels, clusters.
+
+    Raises:
+        UserError: as :func:`cluster`.
+    """
+    require_devices(args)
+    net = load_net(model_path(args))
+    module = Disentangler(net, k=args.k, class_num=None if args.fine_labels else args.class_num)
+    datamodule = get_datamodule(argparse.Namespace(**{**module.hparams, **vars(args)}), "disentangle")
+    _evaluator(args).validate(module, datamodule, verbose=False)
+    return module, datamodule  # type: ignore[return-value]
+
+
+def model_path(args: argparse.Namespace) -> Path:
+    """The model that the flags mean: ``--model``, else that of ``--epoch``."""
+    return Path(args.model or Path(args.model_dir) / cli.file_name(args.dataset) / f"model_epoch_{args.epoch}.pth")
+
+
+def _evaluator(args: argparse.Namespace) -> pl.Trainer:
+    """A Trainer that validates and leaves nothing behind."""
+    return pl.Trainer(
+        **cli.trainer_arguments(args),
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        use_distributed_sampler=False,
+    )
 
 
 def collected(args: argparse.Namespace) -> "Collection":
@@ -155,13 +219,13 @@ def collected(args: argparse.Namespace) -> "Collection":
     return collect(module, datamodule, device)
 
 
-def _datamodule_of(module: Discoverer, args: argparse.Namespace) -> "NCDDataModule":
+def _datamodule_of(module: Discoverer, args: argparse.Namespace) -> NCDDataModule:
     """The data of a checkpoint, from where the flags say."""
     settings = argparse.Namespace(**module.hparams)
     for name in ("data_dir", "download", "num_workers", "eval_batch_size"):
         if getattr(args, name) is not None:
             setattr(settings, name, getattr(args, name))
-    return get_datamodule(settings, "discover")
+    return get_datamodule(settings, "discover")  # type: ignore[return-value]
 
 
 def load_discoverer(path: str) -> Discoverer:

@@ -56,6 +56,11 @@ def save_torch(path: str | Path, value: Any) -> None:
     write_whole(path, lambda file: torch.save(value, file))
 
 
+def save_weights(path: str | Path, network: torch.nn.Module) -> None:
+    """The bare ``state_dict`` of a network, on the CPU, whole or not at all."""
+    save_torch(path, {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()})
+
+
 def load_torch(path: str | Path) -> Any:
     """``torch.load`` on the CPU of tensors and plain values only.
 

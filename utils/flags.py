@@ -1,54 +1,31 @@
 """The table of flags: name, default and help, once for all mains. Names and defaults are the published ones.
 
-A flag belongs to the stages named in its row: ``pretrain``, ``discover``, ``evaluate``, ``predict``, ``figures``.
+A flag belongs to the stages named in its row: ``pretrain``, ``discover``, ``evaluate``, ``predict`` and ``figures``
+(the scripts that draw one figure) of discovery; ``disentangle`` (train.py) and ``cluster`` (evaluate.py) of contrastive
+disentangling.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from utils.flag import (
+    ALL,
+    APPLYING,
+    AT_LEAST_ONE,
+    CD,
+    CLUSTER,
+    DISCOVER,
+    DISENTANGLE,
+    NCD,
+    NOT_NEGATIVE,
+    POSITIVE,
+    PREDICT,
+    SHARE_OR_WORD,
+    TRAIN,
+    Flag,
+    feature_numbers,
+    named_places,
+    share_or_count,
+    share_or_word,
+)
 
-
-@dataclass(frozen=True)
-class Flag:
-    """One command-line flag.
-
-    Args:
-        name: without dashes.
-        default: one value, or a value for each stage.
-        help: one line.
-        kind: converts the text; ``bool`` makes a pair ``--name`` / ``--no-name``.
-        stages: the mains that have it.
-        check: (predicate, what the value has to be).
-        extra: further arguments of ``add_argument``.
-    """
-
-    name: str
-    default: Any
-    help: str
-    kind: Callable[[str], Any] = str
-    stages: tuple[str, ...] = ("pretrain", "discover")
-    check: tuple[Callable[[Any], bool], str] | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def default_for(self, stage: str) -> Any:
-        """The default of a stage."""
-        return self.default[stage] if isinstance(self.default, Mapping) else self.default
-
-
-def share_or_count(text: str) -> int | float:
-    """``0.25`` is a share, ``20`` a number of batches, as in Lightning."""
-    return float(text) if "." in text else int(text)
-
-
-POSITIVE = (lambda value: value > 0, "above 0")
-AT_LEAST_ONE = (lambda value: value >= 1, "at least 1")
-NOT_NEGATIVE = (lambda value: value >= 0, "at least 0")
-TRAINING = ("pretrain", "discover")
-READING = ("evaluate", "figures")  # a checkpoint on the dataset that it was trained on
-APPLYING = (*READING, "predict")
-ALL = (*TRAINING, *APPLYING)
-DISCOVER = ("discover",)
-PREDICT = ("predict",)
 PRECISIONS = {
     "16": "16-mixed",
     "bf16": "bf16-mixed",
@@ -64,67 +41,117 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "data": (
         Flag("dataset", "CIFAR100", "CIFAR10, CIFAR100, ImageNet, digits, npz:<file> or folder"),
         Flag(
-            "data_dir",
-            {"pretrain": "data", "discover": "data", "evaluate": None, "figures": None},
-            "where the dataset is",
-            stages=(*TRAINING, *READING),
+            "dataset",
+            None,
+            "cifar10, cifar100, stl10, imagenet10, tiny-imagenet, digits, npz:<file> or folder",
+            stages=CD,
+            extra={"required": True},
         ),
-        Flag("download", False, "download CIFAR into --data_dir when it is not there", bool, (*TRAINING, *READING)),
+        Flag(
+            "data_dir",
+            {"evaluate": None, "figures": None, "others": "data"},
+            "where the dataset is",
+            stages=(*NCD, *CD),
+        ),
+        Flag("download", False, "download CIFAR into --data_dir when it is not there", bool, NCD),
+        Flag("download", True, "download CIFAR and STL-10 into --data_dir when they are not there", bool, CD),
         Flag("num_labeled_classes", 80, "number L of labelled classes", int, check=AT_LEAST_ONE),
         Flag("num_unlabeled_classes", 20, "number U of novel classes", int, check=AT_LEAST_ONE),
         Flag("labeled_classes", None, "names of the labelled classes, comma-separated (default: the first L)"),
         Flag("imagenet_split", "A", "novel classes of ImageNet", extra={"choices": ["A", "B", "C"]}),
         Flag("image_size", None, "side of the large views in pixels (default: the dataset's)", int, check=AT_LEAST_ONE),
-        Flag("batch_size", 256, "images in a batch, of each process", int, check=AT_LEAST_ONE),
+        Flag("image_size", 224, "side of the views in pixels", int, CD, AT_LEAST_ONE),
+        Flag(
+            "batch_size",
+            {"disentangle": 128, "others": 256},
+            "images in a batch, of each process",
+            int,
+            TRAIN,
+            AT_LEAST_ONE,
+        ),
         Flag("eval_batch_size", 512, "images in a batch of evaluation", int, ALL, check=AT_LEAST_ONE),
         Flag(
             "num_workers",
-            {"pretrain": 10, "discover": 10, "evaluate": 10, "figures": 10, "predict": 2},
+            {"predict": 2, "others": 10},
             "processes that decode images from disk (not used for arrays)",
             int,
             ALL,
             NOT_NEGATIVE,
+        ),
+        Flag("use_unlabeled", False, "train on the 100,000 unlabelled images of STL-10 too", bool, DISENTANGLE),
+        Flag("fine_labels", False, "the 100 classes of CIFAR-100 instead of its 20 super-classes", bool, CD),
+        Flag("class_num", None, "number of classes, for data without labels", int, CD, AT_LEAST_ONE),
+        Flag(
+            "customize_datasets", None, "names for your own data: NAME=FOLDER or NAME=npz:FILE, ...", named_places, CD
         ),
     ),
     "views": (
         Flag("multicrop", False, "add small crops to the large ones", bool, DISCOVER),
         Flag("num_large_crops", 2, "large views of each image", int, check=AT_LEAST_ONE),
         Flag("num_small_crops", 2, "small views of each image, with --multicrop", int, DISCOVER, NOT_NEGATIVE),
+        Flag("s", 0.5, "strength of the colour jitter", float, DISENTANGLE, NOT_NEGATIVE),
+        Flag("blur", False, "blur half of the views", bool, DISENTANGLE),
     ),
     "model": (
+        Flag("backbone", "ResNet34", "ResNet18, ResNet34, ResNet50, ResNet101 or ResNet152", stages=DISENTANGLE),
         Flag("arch", "resnet18", "resnet18, resnet34, resnet50, resnet101 or resnet152"),
-        Flag("width", 64, "channels of the ResNet's first stage", int, check=AT_LEAST_ONE),
+        Flag("width", 64, "channels of the ResNet's first stage", int, TRAIN, AT_LEAST_ONE),
         Flag("pretrained", None, "checkpoint whose encoder and labelled head are the start"),
         Flag("num_heads", 5, "number H of clustering heads", int, DISCOVER, AT_LEAST_ONE),
         Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVER, AT_LEAST_ONE),
+        Flag("hidden_dim", 128, "dimension of the instance projections", int, DISENTANGLE, AT_LEAST_ONE),
+        Flag("feature_num", 128, "number K of features", int, DISENTANGLE, AT_LEAST_ONE),
         Flag("proj_dim", 256, "dimension of the prototypes of novel classes", int, DISCOVER, AT_LEAST_ONE),
         Flag("num_hidden_layers", 1, "hidden layers of a head's projector", int, DISCOVER, NOT_NEGATIVE),
         Flag("overcluster_factor", 3, "over-clustering prototypes for each novel class", int, DISCOVER, AT_LEAST_ONE),
     ),
     "objective": (
+        Flag(
+            "method",
+            "cd",
+            "cd: contrastive disentangling; simclr: without features",
+            stages=DISENTANGLE,
+            extra={"choices": ["cd", "simclr"]},
+        ),
+        Flag("instance_temperature", 0.5, "temperature of the instance loss", float, DISENTANGLE, POSITIVE),
+        Flag("feature_temperature", 1.0, "temperature of the feature loss", float, DISENTANGLE, POSITIVE),
+        Flag("gather_negatives", False, "compare with the images of all processes", bool, DISENTANGLE),
         Flag("temperature", 0.1, "temperature of every softmax", float, check=POSITIVE),
         Flag("num_iters_sk", 3, "iterations of Sinkhorn-Knopp", int, DISCOVER, AT_LEAST_ONE),
         Flag("epsilon_sk", 0.05, "entropy of Sinkhorn-Knopp's assignments", float, DISCOVER, POSITIVE),
         Flag("global_sinkhorn", False, "assignments and constraints on the batch of all processes", bool, DISCOVER),
     ),
     "optimisation": (
+        Flag("epochs", 1000, "epochs of training", int, DISENTANGLE, AT_LEAST_ONE),
+        Flag("learning_rate", 3e-4, "learning rate of Adam", float, DISENTANGLE, POSITIVE),
+        Flag("weight_decay", 0.0, "weight decay", float, DISENTANGLE, NOT_NEGATIVE),
+        Flag("use_scheduler", False, "let the learning rate fall to 0 along a half cosine", bool, DISENTANGLE),
+        Flag("use_gradnorm", False, "clip the norm of the gradient to --max_norm", bool, DISENTANGLE),
+        Flag("max_norm", 1.0, "largest norm of the gradient, with --use_gradnorm", float, DISENTANGLE, POSITIVE),
         Flag("max_epochs", {"pretrain": 200, "discover": 500}, "epochs of training", int, check=AT_LEAST_ONE),
         Flag("base_lr", {"pretrain": 0.1, "discover": 0.4}, "learning rate after warm-up", float, check=POSITIVE),
         Flag("min_lr", 0.001, "learning rate at the start of warm-up and at the end", float, check=NOT_NEGATIVE),
         Flag("warmup_epochs", 10, "epochs of linear warm-up", int, check=NOT_NEGATIVE),
         Flag("momentum_opt", 0.9, "momentum of SGD", float, check=NOT_NEGATIVE),
         Flag("weight_decay_opt", {"pretrain": 1.0e-4, "discover": 1.5e-4}, "weight decay", float, check=NOT_NEGATIVE),
-        Flag("seed", 0, "seed of weights, order and views", int, check=NOT_NEGATIVE),
+        Flag("seed", {"disentangle": 42, "others": 0}, "seed of weights, order and views", int, TRAIN, NOT_NEGATIVE),
     ),
     "logging": (
-        Flag("log_dir", "logs", "folder of all runs"),
-        Flag("run_name", None, "folder of this run in --log_dir (default: <stage>-<arch>-<dataset>-<comment>)"),
+        Flag("log_dir", "logs", "folder of all runs", stages=TRAIN),
+        Flag(
+            "run_name",
+            None,
+            "folder of this run in --log_dir (default: <stage>-<arch>-<dataset>-<comment>)",
+            stages=TRAIN,
+        ),
         Flag("comment", None, "end of the run's name (default: the time)"),
+        Flag("comment", None, "end of the run's name (default: <method>_<feature_num>_seed<seed>)", stages=DISENTANGLE),
         Flag("checkpoint_dir", "checkpoints_iic", "folder for the pretrained weights", stages=("pretrain",)),
         Flag("wandb", True, "log to Weights & Biases, if it is installed", bool),
-        Flag("project", "IIC", "project on W&B"),
-        Flag("entity", None, "user or team on W&B"),
-        Flag("offline", False, "keep W&B's files on this machine", bool),
+        Flag("use_wandb", False, "log to Weights & Biases, if it is installed", bool, DISENTANGLE),
+        Flag("project", {"disentangle": "CD", "others": "IIC"}, "project on W&B", stages=TRAIN),
+        Flag("entity", None, "user or team on W&B", stages=TRAIN),
+        Flag("offline", False, "keep W&B's files on this machine", bool, TRAIN),
     ),
     "hardware": (
         Flag(
@@ -133,38 +160,73 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "how many (-1: all) or which ('0,1'); default: one GPU if there is one, else the CPU",
             stages=ALL,
         ),
-        Flag("num_processes", 1, "processes that train together on a CPU", int, check=AT_LEAST_ONE),
-        Flag("num_nodes", 1, "machines that train together", int, check=AT_LEAST_ONE),
-        Flag("distributed_backend", None, "strategy of several processes", extra={"choices": ["ddp"]}),
-        Flag("sync_batchnorm", False, "BatchNorm statistics over all processes", bool),
+        Flag("num_processes", 1, "processes that train together on a CPU", int, TRAIN, AT_LEAST_ONE),
+        Flag("num_nodes", 1, "machines that train together", int, TRAIN, AT_LEAST_ONE),
+        Flag("distributed_backend", None, "strategy of several processes", stages=TRAIN, extra={"choices": ["ddp"]}),
+        Flag("sync_batchnorm", False, "BatchNorm statistics over all processes", bool, TRAIN),
         Flag(
             "precision",
             "32",
             "16 (mixed), bf16 (mixed), 32 or 64",
-            stages=(*TRAINING, "evaluate"),
+            stages=(*TRAIN, "evaluate", "cluster"),
             extra={"choices": list(PRECISIONS)},
         ),
-        Flag("deterministic", False, "only deterministic algorithms", bool),
-        Flag("compile", False, "compile network and losses with torch.compile", bool),
+        Flag("deterministic", False, "only deterministic algorithms", bool, TRAIN),
+        Flag("compile", False, "compile network and losses with torch.compile", bool, TRAIN),
     ),
     "loop": (
-        Flag("resume_from_checkpoint", None, "PATH of a checkpoint, or 'auto' for this run's last one"),
-        Flag("checkpoint_minutes", 10.0, "least time between two checkpoints of a run", float, check=NOT_NEGATIVE),
+        Flag("resume_from_checkpoint", None, "PATH of a checkpoint, or 'auto' for this run's last one", stages=TRAIN),
+        Flag(
+            "reload", False, "go on from --checkpoint, or from this run's last one if there is any", bool, DISENTANGLE
+        ),
+        Flag("checkpoint", None, "the checkpoint (last.ckpt) of --reload", stages=DISENTANGLE),
+        Flag("checkpoint_minutes", 10.0, "least time between two checkpoints of a run", float, TRAIN, NOT_NEGATIVE),
         Flag("check_val_every_n_epoch", 1, "epochs between two evaluations", int, check=AT_LEAST_ONE),
         Flag("num_sanity_val_steps", 2, "evaluation batches before training, as a check", int),
-        Flag("limit_train_batches", 1.0, "share (0.25) or number (20) of training batches", share_or_count),
+        Flag("limit_train_batches", 1.0, "share (0.25) or number (20) of training batches", share_or_count, TRAIN),
         Flag("limit_val_batches", 1.0, "share or number of evaluation batches", share_or_count),
         Flag("accumulate_grad_batches", 1, "batches for each step", int, check=AT_LEAST_ONE),
         Flag(
             "fast_dev_run",
             False,
             "run N (1) batches of everything and stop",
+            stages=TRAIN,
             extra={"nargs": "?", "const": 1, "type": int},
         ),
-        Flag("profiler", None, "profile the run", extra={"choices": ["simple", "advanced"]}),
-        Flag("enable_progress_bar", True, "show progress", bool, (*TRAINING, "predict")),
+        Flag("profiler", None, "profile the run", stages=TRAIN, extra={"choices": ["simple", "advanced"]}),
+        Flag("enable_progress_bar", True, "show progress", bool, (*TRAIN, "predict")),
     ),
     "evaluation": (
+        Flag(
+            "evaluation_mode",
+            "all",
+            "all (every epoch), none (with the records and at the end) or a share of the images",
+            share_or_word,
+            DISENTANGLE,
+            SHARE_OR_WORD,
+        ),
+        Flag("k", None, "clusters of k-means (default: the number of true classes)", int, CD, AT_LEAST_ONE),
+        Flag(
+            "record_every",
+            100,
+            "epochs between two records, with their models and pictures",
+            int,
+            DISENTANGLE,
+            AT_LEAST_ONE,
+        ),
+        Flag("save_model", True, "write the models to --model_dir", bool, DISENTANGLE),
+        Flag("model_dir", "models", "folder of the models", stages=CD),
+        Flag("tsne", {"disentangle": True, "others": False}, "draw t-SNE pictures", bool, CD),
+        Flag("model", None, "model file; wins over --epoch", stages=CLUSTER),
+        Flag("epoch", 1000, "evaluate <model_dir>/<dataset>/model_epoch_<epoch>.pth", int, CLUSTER, AT_LEAST_ONE),
+        Flag(
+            "lime",
+            None,
+            "explain features with LIME: 'auto', or their numbers such as 0,3,17",
+            feature_numbers,
+            CLUSTER,
+        ),
+        Flag("out", None, "beginning of the paths of the results (default: the model's, without .pth)", stages=CLUSTER),
         Flag("checkpoint", None, "a discovery run's last.ckpt", stages=APPLYING, extra={"required": True}),
         Flag(
             "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)
@@ -186,6 +248,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("export", None, "write the network, with its normalisation, as this .onnx file", stages=PREDICT),
     ),
     "help": (
+        Flag("config", "config/config.yaml", "settings: `common` and a block for each dataset", stages=CD),
         Flag("print_config", False, "print the resolved settings as YAML and stop", bool, ALL),
         Flag("debug", False, "show the traceback of an error", bool, ALL),
     ),

@@ -75,7 +75,7 @@ def wandb_logger(args: argparse.Namespace, folder: Path) -> list[Logger]:
 
     Online if logged in; otherwise, and when the service cannot be reached, offline with one line saying so.
     """
-    if not args.wandb:
+    if not getattr(args, "wandb", getattr(args, "use_wandb", False)):  # the two families of mains name it differently
         return []
     if importlib.util.find_spec("wandb") is None:
         _say("W&B is not installed: metrics go to metrics.csv alone")

@@ -16,7 +16,7 @@ from utils.data.specs import dataset_spec
 from utils.nets import MultiHeadResNet
 from utils.optimization import FLAGS, sgd_warmup_cosine
 from utils.settings import resolve
-from utils.tracking import EpochMeans
+from utils.tracking import EpochMeans, log_epoch
 
 
 class Pretrainer(pl.LightningModule):
@@ -54,9 +54,7 @@ class Pretrainer(pl.LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        # Reduced here and not by log_dict, whose reduction runs when a metric is read, which rank 0 alone may do.
-        means = self.means.compute(lambda values: self.trainer.strategy.reduce(values, reduce_op="mean"))
-        self.log_dict(means | {"lr": torch.tensor(self.lr)})
+        log_epoch(self, self.means, self.lr)
 
     def on_validation_epoch_start(self) -> None:
         self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, correct, samples

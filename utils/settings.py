@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.errors import UserError
-from utils.flags import GROUPS, NOT_NEGATIVE, Flag
+from utils.flag import NOT_NEGATIVE, Flag
+from utils.flags import GROUPS
 
 RECORDED = {"pretrained_from": None, "class_names": None}  # written by a run, not given by the user
 
@@ -24,7 +25,7 @@ def resolve(stage: str, given: Mapping[str, Any], factors: Mapping[str, float] |
     """All settings of a stage: those given, and the flags' defaults for the others.
 
     Args:
-        stage: ``pretrain`` or ``discover``.
+        stage: ``pretrain``, ``discover`` or ``disentangle``.
         given: flag -> value; the weight ``factor_<k>`` of any constraint is taken.
         factors: constraint -> default weight.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -32,3 +33,12 @@ class EpochMeans:
         means = reduce(self._sum / self._count)
         self._sum, self._count = None, 0
         return dict(zip(self._names, means, strict=True))
+
+
+def log_epoch(module: pl.LightningModule, means: EpochMeans, learning_rate: float) -> None:
+    """Log an epoch's means over all processes, and its learning rate.
+
+    Reduced here and not by ``log_dict``, whose reduction runs when a metric is read, which rank 0 alone may do.
+    """
+    reduced = means.compute(lambda values: module.trainer.strategy.reduce(values, reduce_op="mean"))
+    module.log_dict(reduced | {"lr": torch.tensor(learning_rate)})

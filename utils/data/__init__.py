@@ -7,28 +7,33 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from utils.data.contrastive import ContrastiveDataModule
     from utils.data.datamodules import NCDDataModule
 
 EVAL_BATCH_SIZE = 512
 
 
-def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule":
+def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDataModule":
     """The datamodule for the parsed flags; nothing is read from disk before its ``setup()``.
 
     Args:
         args: the flags named in :class:`utils.data.datamodules.NCDDataModule`; ``labeled_classes`` is a
             comma-separated string or None, and ``num_small_crops`` counts only with ``multicrop``.
-        mode: ``pretrain`` (labelled classes only) or ``discover`` (everything, labels of novel classes hidden).
+        mode: ``pretrain`` (labelled classes only), ``discover`` (everything, labels of novel classes hidden), or
+            ``disentangle`` (everything, all labels hidden; the flags of
+            :class:`utils.data.contrastive.ContrastiveDataModule`).
 
     Raises:
         ValueError: for another mode.
         UserError: for an unknown dataset, or class counts that the dataset cannot have.
     """
+    if mode == "disentangle":
+        return _contrastive_datamodule(args)
     from utils.data.datamodules import NCDDataModule
 
     small_crops = {"pretrain": 0, "discover": args.num_small_crops if getattr(args, "multicrop", False) else 0}
     if mode not in small_crops:
-        raise ValueError(f"unknown mode '{mode}'; known are {', '.join(small_crops)}")
+        raise ValueError(f"unknown mode '{mode}'; known are {', '.join(small_crops)}, disentangle")
     named = args.labeled_classes
     return NCDDataModule(
         mode=mode,
@@ -45,5 +50,26 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule":
         image_size=args.image_size,
         num_large_crops=args.num_large_crops,
         num_small_crops=small_crops[mode],
+        seed=args.seed,
+    )
+
+
+def _contrastive_datamodule(args: Namespace) -> "ContrastiveDataModule":
+    from utils.data.contrastive import ContrastiveDataModule
+
+    return ContrastiveDataModule(
+        dataset=args.dataset,
+        data_dir=args.data_dir,
+        own_datasets=args.customize_datasets,
+        download=args.download,
+        batch_size=args.batch_size,
+        eval_batch_size=args.eval_batch_size,
+        num_workers=args.num_workers,
+        image_size=args.image_size,
+        s=args.s,
+        blur=args.blur,
+        use_unlabeled=args.use_unlabeled,
+        fine_labels=args.fine_labels,
+        share=1.0 if args.evaluation_mode in ("all", "none") else args.evaluation_mode,
         seed=args.seed,
     )

@@ -6,14 +6,14 @@ The files are pickles, which could run code when loaded the usual way; here only
 import hashlib
 import os
 import re
-import tarfile
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from utils.data.cifar_files import CIFAR, CifarFiles
+from utils.data.cifar_files import CIFAR, SUPER_CLASSES, CifarFiles
 from utils.data.containers import ImageArrays, SourceRequest
+from utils.data.fetching import fetch_archive
 from utils.data.npz import read_npz
 from utils.data.plain_pickle import load_plain_pickle
 from utils.errors import UserError
@@ -29,7 +29,7 @@ def read_cifar(request: SourceRequest) -> ImageArrays:
         UserError: when neither the files nor the ``.npz`` are there (says ``--download``), when some are missing, and
             for a damaged file (names it).
     """
-    files, data_dir = CIFAR[request.dataset], request.data_dir
+    files, data_dir = CIFAR[request.dataset.upper()], request.data_dir
     folder, missing = data_dir / files.folder, _missing(files, data_dir)
     npz = data_dir / files.npz
     if len(missing) == len(files.train) + len(files.test):
@@ -53,6 +53,25 @@ def read_cifar(request: SourceRequest) -> ImageArrays:
     )
 
 
+def read_super_classes(request: SourceRequest) -> ImageArrays:
+    """CIFAR-100 with the 20 super-classes as labels; with the 100 classes where ``fine_labels`` asks for them."""
+    fine = read_cifar(request)
+    return fine if request.fine_labels else to_super_classes(fine)
+
+
+def to_super_classes(fine: ImageArrays) -> ImageArrays:
+    """The same images with labels by the published table of super-classes; -1 stays -1."""
+    of_class = {name: label for label, names in enumerate(SUPER_CLASSES.values()) for name in names}
+    table = np.array([*(of_class[name] for name in fine.class_names), -1])
+    return replace(
+        fine,
+        train_labels=table[fine.train_labels],
+        test_labels=table[fine.test_labels],
+        class_names=tuple(SUPER_CLASSES),
+        origin=f"{fine.origin}, labels of the 20 super-classes",
+    )
+
+
 def fetch_cifar(request: SourceRequest) -> None:
     """Download and unpack what is not there; an ``.npz`` in its place is enough.
 
@@ -61,29 +80,18 @@ def fetch_cifar(request: SourceRequest) -> None:
     Raises:
         UserError: when the archive cannot be had or is damaged.
     """
-    files, data_dir = CIFAR[request.dataset], request.data_dir
+    files, data_dir = CIFAR[request.dataset.upper()], request.data_dir
     missing = _missing(files, data_dir)
     if not missing or (len(missing) == len(files.train) + len(files.test) and (data_dir / files.npz).is_file()):
         return
-    from torchvision.datasets import utils as torchvision_utils
-
-    url = f"https://www.cs.toronto.edu/~kriz/{files.archive}"
-    archive = data_dir / files.archive
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        torchvision_utils.download_url(url, str(data_dir), files.archive, files.archive_md5)
-        with tempfile.TemporaryDirectory(dir=data_dir, prefix=".unpacking-") as unpacked:
-            torchvision_utils.extract_archive(str(archive), unpacked)
-            (data_dir / files.folder).mkdir(exist_ok=True)
-            for file in sorted((Path(unpacked) / files.folder).iterdir()):
-                os.replace(file, data_dir / files.folder / file.name)
-    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        damaged = f"; {archive} is damaged or incomplete" if archive.is_file() else ""
-        raise UserError(
-            f"{request.dataset} could not be downloaded from {url} ({reason}){damaged}; "
-            f"put {files.archive} or {files.npz} into {data_dir} by other means"
-        ) from error
+    fetch_archive(
+        request.dataset,
+        f"https://www.cs.toronto.edu/~kriz/{files.archive}",
+        data_dir / files.archive,
+        files.archive_md5,
+        data_dir / files.folder,
+        otherwise=files.npz,
+    )
 
 
 def _missing(files: CifarFiles, data_dir: Path) -> list[str]:

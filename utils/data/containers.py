@@ -16,6 +16,9 @@ class SourceRequest:
         download: whether absent data may be fetched.
         imagenet_split: ``A``, ``B`` or ``C``: the 30 novel classes of ImageNet.
         image_size: size asked for, in pixels, or None; a folder of small images is decoded at this size.
+        fine_labels: the 100 classes of ``cifar100`` in the place of its 20 super-classes.
+        use_unlabeled: read the 100,000 images of ``stl10`` that have no label too.
+        needs_classes: whether data without any class are refused.
     """
 
     dataset: str
@@ -23,6 +26,9 @@ class SourceRequest:
     download: bool = False
     imagenet_split: str = "A"
     image_size: int | None = None
+    fine_labels: bool = False
+    use_unlabeled: bool = False
+    needs_classes: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class ImageArrays:
         origin: where the images came from, a phrase for the start-up screen.
         closed: whether labelled and novel classes must add up to ``class_names``; not so when images of unknown
             classes are among them.
+        extra_images: (M, H, W, 3) uint8 without labels, for training alone; None: there are none.
     """
 
     train_images: np.ndarray
@@ -45,6 +52,7 @@ class ImageArrays:
     class_names: tuple[str, ...]
     origin: str
     closed: bool = True
+    extra_images: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -25,14 +25,44 @@ from utils.transforms.pipeline import EvalPipeline, ViewPipeline
 LOADERS = {"pretrain": ("lab/test",), "discover": ("unlab/train", "unlab/test", "lab/test")}
 
 
-class NCDDataModule(pl.LightningDataModule):
+class ImageDataModule(pl.LightningDataModule):
+    """What the datamodules share: a request for a source, and where and when its loaders run.
+
+    It works with a trainer and without one (then on the CPU, as one process, in epoch ``epoch``).
+
+    Args:
+        request: the source.
+    """
+
+    allow_zero_length_dataloader_with_multiple_devices = True  # fewer images of a kind than processes
+
+    def __init__(self, request: SourceRequest) -> None:
+        super().__init__()
+        self.request = request
+        self.epoch = 0
+        self._ready = False
+
+    def prepare_data(self) -> None:
+        """Download what is not there, if asked; Lightning calls this on one process of each machine."""
+        prepare_source(self.request)
+
+    def _place(self) -> dict[str, Any]:
+        """Rank, number of processes, and the device of this one."""
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1, "device": torch.device("cpu")}
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size, "device": trainer.strategy.root_device}
+
+    def _current_epoch(self) -> int:
+        return self.epoch if self.trainer is None else self.trainer.current_epoch
+
+
+class NCDDataModule(ImageDataModule):
     """Images of labelled and novel classes.
 
     Training batches are (list of views, labels); labels are 0..L-1 for images of labelled classes and -1 for all
     others, whose truth never gets there. In the mode ``pretrain`` only images of labelled classes are there.
     Evaluation batches are (one view, truth): 0..L-1 labelled, L..L+U-1 novel, -1 where nobody knows.
-
-    It works with a trainer and without one (then on the CPU, as one process, in epoch ``epoch``).
 
     Args:
         mode: ``pretrain`` or ``discover``.
@@ -62,8 +92,6 @@ class NCDDataModule(pl.LightningDataModule):
         UserError: for an unknown dataset or impossible class counts; from ``setup()`` for everything about the data.
     """
 
-    allow_zero_length_dataloader_with_multiple_devices = True  # fewer images of a kind than processes
-
     def __init__(
         self,
         *,
@@ -83,23 +111,16 @@ class NCDDataModule(pl.LightningDataModule):
         imagenet_split: str = "A",
         image_size: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(SourceRequest(dataset, Path(data_dir).expanduser(), download, imagenet_split, image_size))
         self.spec = dataset_spec(dataset)
         check_counts(self.spec, num_labeled_classes, num_unlabeled_classes)
         self.mode = mode
-        self.request = SourceRequest(dataset, Path(data_dir).expanduser(), download, imagenet_split, image_size)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.num_labeled_classes, self.num_unlabeled_classes = num_labeled_classes, num_unlabeled_classes
         self.labeled_classes = labeled_classes
         self.num_large_crops, self.num_small_crops = num_large_crops, num_small_crops
         self.dataloader_mapping = dict(enumerate(LOADERS[mode]))
-        self.epoch = 0
-        self._ready = False
-
-    def prepare_data(self) -> None:
-        """Download what is not there, if asked; Lightning calls this on one process of each machine."""
-        prepare_source(self.request)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the data and split it, once.
@@ -181,16 +202,6 @@ class NCDDataModule(pl.LightningDataModule):
             return EvalLoader(images, truth, pipeline, rows=shown, **common)
         paths = [images[row] for row in rows]
         return FileEvalLoader(paths, targets[rows], pipeline, num_workers=self.num_workers, **common)
-
-    def _place(self) -> dict[str, Any]:
-        """Rank, number of processes, and the device of this one."""
-        if self.trainer is None:
-            return {"rank": 0, "world_size": 1, "device": torch.device("cpu")}
-        trainer = self.trainer
-        return {"rank": trainer.global_rank, "world_size": trainer.world_size, "device": trainer.strategy.root_device}
-
-    def _current_epoch(self) -> int:
-        return self.epoch if self.trainer is None else self.trainer.current_epoch
 
     def _half_batches(self) -> bool:
         return self.spec.half_batches and self.mode == "discover"

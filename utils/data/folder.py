@@ -19,12 +19,13 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
     A class is a folder below ``train`` or ``test``, by name; images below ``unlabeled`` have label -1.
 
     Raises:
-        UserError: when there is no ``train`` with class folders, for an empty class folder, and for damaged images
-            (naming them) where these are decoded.
+        UserError: when there is no ``train`` with class folders and the request needs it, for an empty class folder,
+            and for damaged images (naming them) where these are decoded.
     """
     root = request.data_dir
     train_names = _class_folders(root / "train")
-    if not train_names:
+    unlabeled = list_images(root / "unlabeled")
+    if not train_names and (request.needs_classes or not unlabeled):
         raise UserError(
             f"{root / 'train'} has no class folders; --dataset folder expects {root / 'train'}/<class>/ with images, "
             f"and optionally {root / 'test'}/<class>/ and {root / 'unlabeled'}/ (--data_dir says where)"
@@ -33,7 +34,6 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
     class_names = tuple(sorted({*train_names, *test_names}))
     train_paths, train_labels = _classes(root / "train", train_names, class_names)
     test_paths, test_labels = _classes(root / "test", test_names, class_names)
-    unlabeled = list_images(root / "unlabeled")
     train_paths += unlabeled
     train_labels = np.concatenate([train_labels, np.full(len(unlabeled), -1, np.int64)])
 

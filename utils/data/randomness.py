@@ -11,6 +11,7 @@ class Stream(IntEnum):
     ORDER = 1
     VIEWS = 2
     CROPS = 3
+    EVALUATION = 4
 
 
 def stream_seed(*numbers: int) -> int:

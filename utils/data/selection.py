@@ -48,9 +48,9 @@ def select(source: ImageArrays | ImageFiles, split: ClassSplit, only_labeled: bo
         )
     if isinstance(source, ImageArrays):
         return Subsets(
-            _tensor(source.train_images[train_rows]),
+            to_tensor(source.train_images[train_rows]),
             train_targets,
-            _tensor(source.test_images[test_rows]),
+            to_tensor(source.test_images[test_rows]),
             test_targets,
         )
     return Subsets(
@@ -72,8 +72,8 @@ def describe_split(split: ClassSplit, train_targets: np.ndarray, test_targets: n
     ]
     return [
         f"images    {'; '.join(counts)}",
-        f"classes   {split.num_labeled} labelled ({_names(split.labeled_names)}), "
-        f"{split.num_unlabeled} novel ({_names(split.novel_names) or 'names unknown'})",
+        f"classes   {split.num_labeled} labelled ({named_classes(split.labeled_names)}), "
+        f"{split.num_unlabeled} novel ({named_classes(split.novel_names) or 'names unknown'})",
     ]
 
 
@@ -103,10 +103,11 @@ def _rows(labels: np.ndarray, split: ClassSplit, only_labeled: bool, unknown: bo
     return np.flatnonzero(keep), targets[keep]
 
 
-def _tensor(images: np.ndarray) -> Tensor:
+def to_tensor(images: np.ndarray) -> Tensor:
     """(N, H, W, 3) uint8 array -> (N, 3, H, W) uint8 tensor."""
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
-def _names(names: Sequence[str]) -> str:
+def named_classes(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     return ", ".join(names[:NAMED]) + (f", … {len(names) - NAMED} more" if len(names) > NAMED else "")

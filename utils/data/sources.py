@@ -2,24 +2,34 @@
 
 from collections.abc import Callable
 
-from utils.data.cifar import fetch_cifar, read_cifar
+from utils.data.cifar import fetch_cifar, read_cifar, read_super_classes
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
 from utils.data.digits import read_digits
 from utils.data.folder import read_folder
 from utils.data.imagenet import read_imagenet
 from utils.data.npz import read_npz_source
+from utils.data.small_imagenets import read_imagenet10, read_tiny_imagenet
 from utils.data.specs import dataset_spec
+from utils.data.stl10 import fetch_stl10, read_stl10
 
 READERS: dict[str, Callable[[SourceRequest], ImageArrays | ImageFiles]] = {
     "CIFAR10": read_cifar,
     "CIFAR100": read_cifar,
+    "cifar10": read_cifar,
+    "cifar100": read_super_classes,
+    "stl10": read_stl10,
+    "imagenet10": read_imagenet10,
+    "tiny-imagenet": read_tiny_imagenet,
     "ImageNet": read_imagenet,
     "digits": read_digits,
     "npz": read_npz_source,
     "folder": read_folder,
 }
 
-DOWNLOADS: dict[str, Callable[[SourceRequest], None]] = {"CIFAR10": fetch_cifar, "CIFAR100": fetch_cifar}
+DOWNLOADS: dict[str, Callable[[SourceRequest], None]] = {
+    **dict.fromkeys(("CIFAR10", "CIFAR100", "cifar10", "cifar100"), fetch_cifar),
+    "stl10": fetch_stl10,
+}
 
 
 def prepare_source(request: SourceRequest) -> None:

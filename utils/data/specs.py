@@ -74,6 +74,30 @@ def digits_views(size: int) -> dict[str, Any]:
     }
 
 
+def contrastive_view(size: int, s: float, blur: bool) -> ViewSpec:
+    """The view of contrastive disentangling and SimCLR for photographs: published at 224 pixels, no normalisation.
+
+    Args:
+        size: in pixels.
+        s: strength of the colour jitter.
+        blur: whether half of the views are blurred, with 23 taps or what fits.
+    """
+    return ViewSpec(
+        size,
+        crops=(ResizedCrop((0.08, 1.0)),),
+        jitter=Jitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s, p=0.8),
+        grayscale=0.2,
+        blur=Blur(p=0.5, kernel_size=min(23, 2 * size - 1)) if blur else None,
+    )
+
+
+def contrastive_digits_view(size: int, s: float, blur: bool) -> ViewSpec:
+    """The same for digits: turned instead of flipped, cut mildly, and without colour, of which they have none."""
+    view = contrastive_view(size, s, blur)
+    jitter = Jitter(0.8 * s, 0.8 * s, 0.0, 0.0, p=0.8)
+    return replace(view, crops=(ResizedCrop((0.5, 1.0)),), flip=0.0, rotation=15.0, jitter=jitter, grayscale=0.0)
+
+
 @dataclass(frozen=True)
 class DatasetSpec:
     """What the code has to know of a dataset.
@@ -87,6 +111,7 @@ class DatasetSpec:
         large, small: laws of the large and the small views.
         evaluation: the view of evaluation.
         views: from another image size to the five settings above.
+        contrastive: from size, jitter strength and blur to the view of contrastive disentangling.
         half_batches: whether a batch is half labelled and half unlabelled (ImageNet) or one shuffled stream.
         defaults: flag -> default, for each stage (``pretrain``, ``discover``), where they are not the seed's.
     """
@@ -101,6 +126,7 @@ class DatasetSpec:
     small: ViewSpec
     evaluation: EvalSpec
     views: Callable[[int], Mapping[str, Any]] = views_for_size
+    contrastive: Callable[[int, float, bool], ViewSpec] = contrastive_view
     half_batches: bool = False
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -119,19 +145,33 @@ DIGITS_DEFAULTS = {  # how they were chosen: docs/quickstart.md
     },
 }
 
+CIFAR10 = DatasetSpec("CIFAR10", 10, (0.491, 0.482, 0.447), (0.202, 0.199, 0.201), **cifar_views(32))
+CIFAR100 = DatasetSpec("CIFAR100", 100, (0.507, 0.487, 0.441), (0.267, 0.256, 0.276), **cifar_views(32))
 DATASETS: dict[str, DatasetSpec] = {
     spec.name: spec
     for spec in (
-        DatasetSpec("CIFAR10", 10, (0.491, 0.482, 0.447), (0.202, 0.199, 0.201), **cifar_views(32)),
-        DatasetSpec("CIFAR100", 100, (0.507, 0.487, 0.441), (0.267, 0.256, 0.276), **cifar_views(32)),
+        CIFAR10,
+        CIFAR100,
         DatasetSpec(
             "ImageNet", 912, IMAGENET_MEAN, IMAGENET_STD, **imagenet_views(224), views=imagenet_views, half_batches=True
         ),
         DatasetSpec(
-            "digits", 10, (0.305,) * 3, (0.376,) * 3, **digits_views(12), views=digits_views, defaults=DIGITS_DEFAULTS
+            "digits",
+            10,
+            (0.305,) * 3,
+            (0.376,) * 3,
+            **digits_views(12),
+            views=digits_views,
+            contrastive=contrastive_digits_view,
+            defaults=DIGITS_DEFAULTS,
         ),
         DatasetSpec("npz", None, IMAGENET_MEAN, IMAGENET_STD, **{**cifar_views(32), "image_size": None}),
         DatasetSpec("folder", None, IMAGENET_MEAN, IMAGENET_STD, **{**imagenet_views(224), "image_size": None}),
+        replace(CIFAR10, name="cifar10"),
+        replace(CIFAR100, name="cifar100", num_classes=None),  # 20 super-classes, or 100 with --fine_labels
+        DatasetSpec("stl10", 10, (0.447, 0.440, 0.407), (0.260, 0.257, 0.271), **imagenet_views(96)),
+        DatasetSpec("imagenet10", 10, IMAGENET_MEAN, IMAGENET_STD, **imagenet_views(224)),
+        DatasetSpec("tiny-imagenet", 200, IMAGENET_MEAN, IMAGENET_STD, **cifar_views(64)),
     )
 }
 

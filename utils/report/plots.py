@@ -7,12 +7,22 @@ from typing import Any
 from utils.report.style import COLORS, new_figure
 
 PANELS = (
-    ("loss", ("loss", "loss_cluster", "loss_overcluster", "loss_supervised", "val/loss_supervised")),
+    (
+        "loss",
+        (
+            *("loss", "loss_cluster", "loss_overcluster", "loss_supervised", "val/loss_supervised"),
+            *("loss_instance", "loss_feature", "entropy"),
+        ),
+    ),
     ("constraint", ()),  # whatever is logged as <k>_loss
     (
         "accuracy",
-        ("unlab/train/acc/best", "unlab/test/acc/best", "unlab/test/acc/avg", "lab/test/acc", "joint/all", "val/acc"),
+        (
+            *("unlab/train/acc/best", "unlab/test/acc/best", "unlab/test/acc/avg", "lab/test/acc", "joint/all"),
+            *("val/acc", "backbone/acc", "feature/acc"),
+        ),
     ),
+    ("NMI", ("backbone/nmi", "feature/nmi")),
     ("learning rate", ("lr",)),
 )
 
@@ -51,7 +61,7 @@ def plot_curves(path: Path, columns: int | None = None) -> Any:
             axis.plot(epochs, values, color=color, label=name, linewidth=1.6, marker="o" if len(epochs) == 1 else None)
         axis.set(xlabel="epoch", title=title)
         axis.xaxis.get_major_locator().set_params(integer=True)
-        if title == "accuracy":
+        if title in ("accuracy", "NMI"):
             axis.set_ylim(0, 1.02)
         axis.grid(alpha=0.25)
         axis.legend(fontsize=8, frameon=False)

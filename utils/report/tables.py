@@ -39,3 +39,13 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
     if joint:
         lines.append(f"one matching over known and novel, test: {', '.join(joint)}")
     return "\n".join(lines)
+
+
+def cluster_table(scores: Mapping[str, float]) -> str:
+    """NMI, ARI and accuracy of k-means on the backbone and on the last layer; a line saying so when there are none."""
+    if not scores:
+        return "no image has a label: clusters, but no scores"
+    lines = [f"{'':10}    NMI    ARI    ACC"]
+    for name, title in (("backbone", "backbone"), ("feature", "last layer")):
+        lines.append(f"{title:10}  " + "  ".join(f"{scores[f'{name}/{key}']:.3f}" for key in ("nmi", "ari", "acc")))
+    return "\n".join(lines)

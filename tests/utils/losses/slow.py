@@ -68,3 +68,23 @@ def intra_class_skld(logits, mask_lab, num_labeled, temperature):
 
 def mse_consistency(logits, mask_lab, num_labeled, temperature):
     return between_views(logits, mask_lab, num_labeled, temperature, lambda p, q: (p - q).square().sum())
+
+
+def nt_xent(first, second, temperature):
+    """Row by row, with cosines of all other rows in the denominator."""
+    vectors = [*first, *second]
+    count = len(first)
+    total = 0.0
+    for i, anchor in enumerate(vectors):
+        similarities = {
+            j: torch.cosine_similarity(anchor, v, dim=0) / temperature for j, v in enumerate(vectors) if j != i
+        }
+        partner = similarities[(i + count) % (2 * count)]
+        total = total - torch.log(partner.exp() / sum(s.exp() for s in similarities.values()))
+    return total / len(vectors)
+
+
+def binary_entropy(features):
+    """Mean over all elements, in bits."""
+    values = [-(p * p.log2() + (1 - p) * (1 - p).log2()) for p in features.flatten()]
+    return sum(values) / len(values)

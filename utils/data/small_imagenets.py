@@ -1,0 +1,71 @@
+"""Two excerpts of ImageNet that are kept as files: ImageNet-10 and Tiny ImageNet."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
+from utils.data.images import list_classes, list_images, read_squares
+from utils.errors import UserError
+
+IMAGENET10 = "imagenet-10"
+TINY, TINY_SIDE = "tiny-imagenet-200", 64
+
+
+def read_imagenet10(request: SourceRequest) -> ImageFiles:
+    """``<data_dir>/imagenet-10/<class>/*``, or ``imagenet-10/train/<class>/*``: 10 classes of ImageNet.
+
+    Raises:
+        UserError: when there are no folders of classes, or an empty one.
+    """
+    root = request.data_dir / IMAGENET10
+    folder = root / "train" if (root / "train").is_dir() else root
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    if not names:
+        raise UserError(
+            f"imagenet10 is not in {root}: expected {root}/<class>/ with images "
+            "(kaggle datasets download -d liusha249/imagenet10; --data_dir says where)"
+        )
+    paths, labels = list_classes(folder, names)
+    return ImageFiles(paths, labels, [], np.zeros(0, np.int64), tuple(names), f"files in {folder}")
+
+
+def read_tiny_imagenet(request: SourceRequest) -> ImageArrays:
+    """``<data_dir>/tiny-imagenet-200``: ``train/<wnid>/images/*`` and ``val/images/*`` with ``val_annotations.txt``.
+
+    Raises:
+        UserError: when the tree or a class is missing, for a damaged image, and for a validation image without a class.
+    """
+    root = request.data_dir / TINY
+    train = root / "train"
+    names = sorted(entry.name for entry in train.iterdir() if entry.is_dir()) if train.is_dir() else []
+    if not names:
+        raise UserError(f"tiny-imagenet is not in {root}: expected {train}/<wnid>/images/ (--data_dir says where)")
+    train_paths, train_labels = list_classes(train, names)
+    test_paths, test_labels = _validation(root / "val", names)
+    return ImageArrays(
+        train_images=read_squares(train_paths, TINY_SIDE),
+        train_labels=train_labels,
+        test_images=read_squares(test_paths, TINY_SIDE),
+        test_labels=test_labels,
+        class_names=tuple(names),
+        origin=f"files in {root}",
+    )
+
+
+def _validation(folder: Path, names: list[str]) -> tuple[list[str], np.ndarray]:
+    """Paths and labels of the validation images; none where the folder is absent."""
+    paths = list_images(folder)
+    if not paths:
+        return [], np.zeros(0, np.int64)
+    table = folder / "val_annotations.txt"
+    try:
+        with open(table, newline="", encoding="utf-8") as file:
+            wnids = {row[0]: row[1] for row in csv.reader(file, delimiter="\t") if len(row) > 1}
+        labels = [names.index(wnids[Path(path).name]) for path in paths]
+    except FileNotFoundError:
+        raise UserError(f"there is no {table}, which says the classes of the validation images") from None
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{table} does not say a known class for every validation image ({error})") from None
+    return paths, np.array(labels, np.int64)
