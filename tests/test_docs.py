@@ -24,9 +24,8 @@ ENTRIES = [path for path in SHELL if path.name in ("pretrain.sh", "discover.sh",
 MAINS_OF_CD = [ROOT / "train.py", ROOT / "evaluate.py"]
 NOT_OURS = {"--help"}  # argparse's own
 BY_NAME = {"ids": lambda path: str(path.relative_to(ROOT))}
-COMMAND = re.compile(
-    r"^[ \t]*(?:CUDA_VISIBLE_DEVICES=\S+ )?python ((?:main_\w+|train|evaluate)\.py(?:.*\\\n)*.*)$", re.MULTILINE
-)
+MAIN = r"(?:main_\w+|train|evaluate)\.py"
+COMMAND = re.compile(rf"^[ \t]*(?:CUDA_VISIBLE_DEVICES=\S+ )?python ({MAIN}(?:.*\\\n)*.*)$", re.MULTILINE)
 
 
 def blocks(page, language):
@@ -74,10 +73,7 @@ def documented_commands():
     found = []
     for page in PAGES:
         found += [(page.name, words) for words in commands_of("\n".join(blocks(page, r"\w*")))]
-        found += [
-            (page.name, shlex.split(words))
-            for words in re.findall(r"`python ((?:main_\w+|train|evaluate)\.py[^`]*)`", prose(page))
-        ]
+        found += [(page.name, shlex.split(words)) for words in re.findall(rf"`python ({MAIN}[^`]*)`", prose(page))]
     # The worked examples make a main and a dataset that are not there.
     return [(name, words) for name, words in found if not {"main_discover_spread.py", "FashionMNIST"} & set(words)]
 
