@@ -3,11 +3,12 @@
 H heads, B samples, C true classes, K clusters.
 """
 
+import math
+
 import numpy as np
 import torch
 import torch.distributed as dist
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 
@@ -51,17 +52,16 @@ def _nmi(table: np.ndarray) -> float:
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     if (rows > 0).sum() <= 1 and (columns > 0).sum() <= 1:
         return 1.0
-    information = mutual_info_score(None, None, contingency=table[rows > 0][:, columns > 0])
     normalizer = (_entropy(rows) + _entropy(columns)) / 2
+    information = 2 * normalizer - _entropy(table)
     return float(max(information, 0.0) / normalizer) if normalizer > 0 else 0.0
 
 
 def _ari(table: np.ndarray) -> float:
-    """Adjusted Rand index by pair counts, in Python integers: products of pairs overflow 64 bits."""
+    """Adjusted Rand index by pair counts, whose products are Python integers: they overflow 64 bits."""
     total = int(table.sum())
     same_both, same_class, same_cluster = (
-        sum(n * n for n in counts[counts > 0].tolist()) - total
-        for counts in (table, table.sum(axis=1), table.sum(axis=0))
+        int(np.square(counts).sum()) - total for counts in (table, table.sum(axis=1), table.sum(axis=0))
     )
     pairs = total * (total - 1)
     if same_class == same_cluster and same_class in (0, pairs):
@@ -126,21 +126,21 @@ class ClusterMetrics:
         """Contingency tables (H, C, K) over all processes."""
         preds = torch.cat(self._preds, dim=1) if self._preds else torch.zeros(self.num_heads, 0, dtype=torch.long)
         targets = torch.cat(self._targets) if self._targets else torch.zeros(0, dtype=torch.long)
-        known = targets >= 0
-        preds, targets = preds[:, known].long(), targets[known].long()
         distributed = dist.is_available() and dist.is_initialized()
         device = collective_device(preds) if distributed else preds.device
         shape = torch.tensor([x.max() + 1 if x.numel() else 0 for x in (targets, preds)], device=device)
         if distributed:
             dist.all_reduce(shape, op=dist.ReduceOp.MAX)
         num_classes, num_clusters = shape.tolist()
-        cells = num_classes * num_clusters
-        offset = torch.arange(self.num_heads, device=preds.device)[:, None] * cells
-        flat = (offset + targets * num_clusters + preds).flatten()
-        counts = torch.bincount(flat, minlength=self.num_heads * cells).to(device)
+        # A further row takes the samples without truth: no selection, one pass over all heads.
+        rows = torch.where(targets < 0, num_classes, targets)
+        tables = torch.arange(self.num_heads, device=preds.device)[:, None] * (num_classes + 1)
+        flat = preds + (tables + rows) * num_clusters
+        size = (self.num_heads, num_classes + 1, num_clusters)
+        counts = torch.bincount(flat.flatten(), minlength=math.prod(size)).to(device)
         if distributed:
             dist.all_reduce(counts)
-        return counts.view(self.num_heads, num_classes, num_clusters).cpu().numpy()
+        return counts.view(size)[:, :num_classes].cpu().numpy()
 
     def compute(self) -> dict[str, list[float]]:
         """``acc``, ``nmi`` and ``ari``, one value a head; empty where no sample has a truth."""
