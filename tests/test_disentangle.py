@@ -146,12 +146,20 @@ def test_a_share_is_evaluated(tmp_path):
     assert torch.isfinite(trainer.callback_metrics["loss"])
 
 
-def test_clipped_gradients_and_the_pictures(tmp_path):
+def test_clipped_gradients_and_the_pictures(tmp_path, monkeypatch):
     pytest.importorskip("captum")
+    from utils.report import lime
+
+    monkeypatch.setattr(lime, "ACTIVE", 0.4)  # so early no feature is decided
+    monkeypatch.setattr(lime, "SAMPLES", 20)
     flags = ["--use_gradnorm", "--max_norm", "1e-9", "--epochs", "1", "--tsne", "--evaluation_mode", "0.1"]
-    trainer = tiny_disentangling(tmp_path, *flags)
+    trainer = tiny_disentangling(tmp_path, *flags, "--lime", "2")
     assert trainer.gradient_clip_val == 1e-9
-    assert (tmp_path / "logs/cd/tsne_epoch_1.png").stat().st_size > 10_000
+    for name in ("tsne", "lime_circled", "lime_unmasked"):
+        assert (tmp_path / f"logs/cd/{name}_epoch_1.png").stat().st_size > 5_000
+    assert trainer.lightning_module.training
+    with pytest.raises(UserError, match="--method simclr has none"):
+        tiny_disentangling(tmp_path, "--method", "simclr", "--lime", "2")
 
 
 def test_fast_dev_run_leaves_no_model(tmp_path):

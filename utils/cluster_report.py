@@ -27,7 +27,7 @@ class ClusterReport:
 
 
 def write_report(
-    out: Path, evaluation: EmbeddingEvaluation, scores: dict[str, float], datamodule: Any, pictures: dict[str, Any]
+    out: Path, evaluation: EmbeddingEvaluation, scores: dict[str, float], datamodule: Any, figures: dict[str, Any]
 ) -> ClusterReport:
     """Write ``<out>.clusters.csv``, with labels ``<out>.metrics.json``, and the pictures.
 
@@ -36,14 +36,14 @@ def write_report(
         evaluation: gathered and clustered.
         scores: of the clusters.
         datamodule: whose images were evaluated.
-        pictures: name -> matplotlib figure, written to ``<out>.<name>.png``.
+        figures: name -> matplotlib figure, written to ``<out>.<name>.png``.
     """
     written = {"clusters": out.with_name(out.name + ".clusters.csv")}
     files.write_text(written["clusters"], _clusters_csv(evaluation, datamodule))
     if scores:
         written["metrics"] = out.with_name(out.name + ".metrics.json")
         files.write_json(written["metrics"], scores)
-    for name, figure in pictures.items():
+    for name, figure in figures.items():
         written[name] = out.with_name(f"{out.name}.{name}.png")
         save_png(figure, written[name])
     return ClusterReport(scores, written)
@@ -61,6 +61,30 @@ def _clusters_csv(evaluation: EmbeddingEvaluation, datamodule: Any) -> str:
         clusters = [int(values[i]) for values in evaluation.clusters.values()]
         writer.writerow([name, datamodule.class_names[label] if label >= 0 else "", *clusters])
     return text.getvalue()
+
+
+def pictures(module: Any, datamodule: Any, tsne: bool, lime: str | list[int] | None) -> dict[str, Any]:
+    """``tsne``, ``lime_circled`` and ``lime_unmasked``, as far as they are asked for; matplotlib figures.
+
+    Args:
+        module: a :class:`utils.disentangler.Disentangler` whose ``evaluation`` has gathered.
+        datamodule: whose images were evaluated.
+        tsne: whether t-SNE is drawn.
+        lime: numbers of features, ``auto``, or None for no LIME.
+
+    Raises:
+        UserError: as :func:`lime_pictures`.
+    """
+    from utils.report.embeddings import plot_tsne
+
+    evaluation, figures = module.evaluation, {}
+    if tsne:
+        figures["tsne"] = plot_tsne(evaluation.outputs, evaluation.labels, datamodule.class_names)
+    if lime is not None:
+        training = module.model.training
+        figures |= lime_pictures(module.model.eval(), evaluation, datamodule, lime)
+        module.model.train(training)
+    return figures
 
 
 def lime_pictures(

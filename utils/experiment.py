@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils import callbacks, cli, files
 from utils.batch_norm import ViewSyncBatchNorm
-from utils.data import get_datamodule
+from utils.data import contrastive_datamodule, get_datamodule
 from utils.data.datamodules import NCDDataModule
 from utils.discoverer import Discoverer
 from utils.disentangler import Disentangler
@@ -21,7 +21,7 @@ from utils.disentangling_net import load_net
 from utils.errors import UserError
 from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
-from utils.records import ModelFiles, TSNEPictures
+from utils.records import ModelFiles, Pictures
 
 if TYPE_CHECKING:
     from utils.cluster_report import ClusterReport
@@ -70,8 +70,10 @@ def disentangle(args: argparse.Namespace) -> pl.Trainer:
         every=args.record_every,
         save_model=args.save_model,
     )
-    pictures = [TSNEPictures(run_folder(args, "disentangle"), args.record_every)] if args.tsne else []
-    return _fit(Disentangler, args, "disentangle", [model_files, *pictures])
+    if args.lime is not None and args.method == "simclr":
+        raise UserError("--lime explains features, and --method simclr has none")
+    pictures = Pictures(run_folder(args, "disentangle"), args.record_every, args.tsne, args.lime)
+    return _fit(Disentangler, args, "disentangle", [model_files, pictures])
 
 
 def run_folder(args: argparse.Namespace, stage: str) -> Path:
@@ -161,17 +163,12 @@ def cluster(args: argparse.Namespace) -> "ClusterReport":
     Raises:
         UserError: when the model is absent or another one, and for everything about the data.
     """
-    from utils.cluster_report import lime_pictures, write_report
-    from utils.report.embeddings import plot_tsne
+    from utils.cluster_report import pictures, write_report
 
     module, datamodule = embed(args)
-    evaluation, pictures = module.evaluation, {}
-    if args.tsne:
-        pictures["tsne"] = plot_tsne(evaluation.outputs, evaluation.labels, datamodule.class_names)
-    if args.lime is not None:
-        pictures |= lime_pictures(module.model.eval(), evaluation, datamodule, args.lime)
+    figures = pictures(module, datamodule, args.tsne, args.lime)
     out = Path(args.out) if args.out else model_path(args).with_suffix("")
-    return write_report(out, evaluation, module.scores, datamodule, pictures)
+    return write_report(out, module.evaluation, module.scores, datamodule, figures)
 
 
 def embed(args: argparse.Namespace) -> "tuple[Disentangler, ContrastiveDataModule]":
@@ -183,9 +180,9 @@ def embed(args: argparse.Namespace) -> "tuple[Disentangler, ContrastiveDataModul
     require_devices(args)
     net = load_net(model_path(args))
     module = Disentangler(net, k=args.k, class_num=None if args.fine_labels else args.class_num)
-    datamodule = get_datamodule(argparse.Namespace(**{**module.hparams, **vars(args)}), "disentangle")
+    datamodule = contrastive_datamodule(argparse.Namespace(**{**module.hparams, **vars(args)}))
     _evaluator(args).validate(module, datamodule, verbose=False)
-    return module, datamodule  # type: ignore[return-value]
+    return module, datamodule
 
 
 def model_path(args: argparse.Namespace) -> Path:

@@ -224,7 +224,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             None,
             "explain features with LIME: 'auto', or their numbers such as 0,3,17",
             feature_numbers,
-            CLUSTER,
+            CD,
         ),
         Flag("out", None, "beginning of the paths of the results (default: the model's, without .pth)", stages=CLUSTER),
         Flag("checkpoint", None, "a discovery run's last.ckpt", stages=APPLYING, extra={"required": True}),

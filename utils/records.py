@@ -1,4 +1,4 @@
-"""The published files of contrastive disentangling: models, the best model, records; and t-SNE pictures."""
+"""The published files of contrastive disentangling: models, the best model, records; and pictures."""
 
 import csv
 import io
@@ -82,24 +82,31 @@ class ModelFiles(Checkpoint):
         files.save_weights(path, network)
 
 
-class TSNEPictures(Checkpoint):
-    """``tsne_epoch_N.png`` with the records: the backbone's and the last layer's outputs, coloured by class."""
+class Pictures(Checkpoint):
+    """With the records ``tsne_epoch_N.png`` of both outputs, and LIME's of some features; to W&B too.
 
-    def __init__(self, folder: Path, every: int) -> None:
+    Args:
+        folder: of the run.
+        every: epochs between two records.
+        tsne: whether t-SNE is drawn.
+        lime: numbers of features, ``auto``, or None for no LIME.
+    """
+
+    def __init__(self, folder: Path, every: int, tsne: bool, lime: str | list[int] | None) -> None:
         self.folder, self.every = folder, every
+        self.tsne, self.lime = tsne, lime
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.fast_dev_run or not is_record(trainer, self.every):  # type: ignore[attr-defined]
             return
-        from utils.report.embeddings import plot_tsne
+        from utils.cluster_report import pictures
         from utils.report.style import save_png
 
-        evaluation: Any = pl_module.evaluation
-        path = self.folder / f"tsne_epoch_{trainer.current_epoch + 1}.png"
-        names = trainer.datamodule.class_names  # type: ignore[attr-defined]
-        save_png(plot_tsne(evaluation.outputs, evaluation.labels, names), path)
-        log_picture(trainer, "tsne", path)
+        for name, figure in pictures(pl_module, trainer.datamodule, self.tsne, self.lime).items():  # type: ignore[attr-defined]
+            path = self.folder / f"{name}_epoch_{trainer.current_epoch + 1}.png"
+            save_png(figure, path)
+            log_picture(trainer, name, path)
 
 
 def is_record(trainer: pl.Trainer, every: int) -> bool:

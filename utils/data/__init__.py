@@ -28,7 +28,7 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
         UserError: for an unknown dataset, or class counts that the dataset cannot have.
     """
     if mode == "disentangle":
-        return _contrastive_datamodule(args)
+        return contrastive_datamodule(args)
     from utils.data.datamodules import NCDDataModule
 
     small_crops = {"pretrain": 0, "discover": args.num_small_crops if getattr(args, "multicrop", False) else 0}
@@ -54,7 +54,8 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
     )
 
 
-def _contrastive_datamodule(args: Namespace) -> "ContrastiveDataModule":
+def contrastive_datamodule(args: Namespace) -> "ContrastiveDataModule":
+    """The datamodule for the parsed flags of train.py and evaluate.py."""
     from utils.data.contrastive import ContrastiveDataModule
 
     return ContrastiveDataModule(
