@@ -106,7 +106,9 @@ def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
     parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--dataset")
     dataset = parser.parse_known_args(argv)[0].dataset
-    return {} if dataset is None or stage not in TRAINING else dataset_spec(dataset).defaults.get(stage, {})
+    if dataset is None or stage not in (*TRAINING, "features"):
+        return {}
+    return dataset_spec(dataset).defaults.get("discover" if stage == "features" else stage, {})
 
 
 def run_name(args: argparse.Namespace, stage: str) -> str:

@@ -1,6 +1,7 @@
 """The table of flags: name, default and help, once for all mains. Names and defaults are the published ones.
 
-A flag belongs to the stages named in its row: ``pretrain``, ``discover``, ``evaluate``, ``predict``, ``figures``.
+A flag belongs to the stages named in its row: ``pretrain``, ``discover``, ``evaluate``, ``predict``, ``figures``,
+``features`` (scripts that need pretrained features).
 """
 
 from collections.abc import Callable, Mapping
@@ -40,15 +41,24 @@ def share_or_count(text: str) -> int | float:
     return float(text) if "." in text else int(text)
 
 
+def count_or_auto(text: str) -> int | str:
+    """A number, or the word ``auto``."""
+    return text if text == AUTO else int(text)
+
+
+AUTO = "auto"
+ESTIMATORS = ["merging", "guided", "silhouette"]
 POSITIVE = (lambda value: value > 0, "above 0")
 AT_LEAST_ONE = (lambda value: value >= 1, "at least 1")
 NOT_NEGATIVE = (lambda value: value >= 0, "at least 0")
 TRAINING = ("pretrain", "discover")
 READING = ("evaluate", "figures")  # a checkpoint on the dataset that it was trained on
 APPLYING = (*READING, "predict")
-ALL = (*TRAINING, *APPLYING)
+ALL = (*TRAINING, *APPLYING, "features")
+DATA = (*TRAINING, "features")  # what needs a dataset and a network by name
 DISCOVER = ("discover",)
 PREDICT = ("predict",)
+ESTIMATING = ("discover", "features")
 PRECISIONS = {
     "16": "16-mixed",
     "bf16": "bf16-mixed",
@@ -62,24 +72,52 @@ PRECISIONS = {
 
 GROUPS: dict[str, tuple[Flag, ...]] = {
     "data": (
-        Flag("dataset", "CIFAR100", "CIFAR10, CIFAR100, ImageNet, digits, npz:<file> or folder"),
+        Flag("dataset", "CIFAR100", "CIFAR10, CIFAR100, ImageNet, digits, npz:<file> or folder", stages=DATA),
         Flag(
             "data_dir",
-            {"pretrain": "data", "discover": "data", "evaluate": None, "figures": None},
+            {"pretrain": "data", "discover": "data", "features": "data", "evaluate": None, "figures": None},
             "where the dataset is",
-            stages=(*TRAINING, *READING),
+            stages=(*DATA, *READING),
         ),
-        Flag("download", False, "download CIFAR into --data_dir when it is not there", bool, (*TRAINING, *READING)),
-        Flag("num_labeled_classes", 80, "number L of labelled classes", int, check=AT_LEAST_ONE),
-        Flag("num_unlabeled_classes", 20, "number U of novel classes", int, check=AT_LEAST_ONE),
-        Flag("labeled_classes", None, "names of the labelled classes, comma-separated (default: the first L)"),
-        Flag("imagenet_split", "A", "novel classes of ImageNet", extra={"choices": ["A", "B", "C"]}),
-        Flag("image_size", None, "side of the large views in pixels (default: the dataset's)", int, check=AT_LEAST_ONE),
+        Flag("download", False, "download CIFAR into --data_dir when it is not there", bool, (*DATA, *READING)),
+        Flag("num_labeled_classes", 80, "number L of labelled classes", int, stages=DATA, check=AT_LEAST_ONE),
+        Flag(
+            "num_unlabeled_classes",
+            20,
+            "number U of novel classes, or 'auto' to estimate it from the features of --pretrained",
+            count_or_auto,
+            DATA,
+            (lambda value: value == AUTO or value >= 1, "at least 1, or auto"),
+        ),
+        Flag("estimator", "merging", "how auto estimates", stages=ESTIMATING, extra={"choices": ESTIMATORS}),
+        Flag(
+            "max_unlabeled_classes",
+            None,
+            "the largest number that auto tries (default: twice the labelled classes, within 10 and 200)",
+            int,
+            ESTIMATING,
+            (lambda value: value >= 2, "at least 2"),
+        ),
+        Flag(
+            "labeled_classes",
+            None,
+            "names of the labelled classes, comma-separated (default: the first L)",
+            stages=DATA,
+        ),
+        Flag("imagenet_split", "A", "novel classes of ImageNet", stages=DATA, extra={"choices": ["A", "B", "C"]}),
+        Flag(
+            "image_size",
+            None,
+            "side of the large views in pixels (default: the dataset's)",
+            int,
+            stages=DATA,
+            check=AT_LEAST_ONE,
+        ),
         Flag("batch_size", 256, "images in a batch, of each process", int, check=AT_LEAST_ONE),
         Flag("eval_batch_size", 512, "images in a batch of evaluation", int, ALL, check=AT_LEAST_ONE),
         Flag(
             "num_workers",
-            {"pretrain": 10, "discover": 10, "evaluate": 10, "figures": 10, "predict": 2},
+            {"pretrain": 10, "discover": 10, "evaluate": 10, "figures": 10, "features": 10, "predict": 2},
             "processes that decode images from disk (not used for arrays)",
             int,
             ALL,
@@ -92,8 +130,8 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("num_small_crops", 2, "small views of each image, with --multicrop", int, DISCOVER, NOT_NEGATIVE),
     ),
     "model": (
-        Flag("arch", "resnet18", "resnet18, resnet34, resnet50, resnet101 or resnet152"),
-        Flag("width", 64, "channels of the ResNet's first stage", int, check=AT_LEAST_ONE),
+        Flag("arch", "resnet18", "resnet18, resnet34, resnet50, resnet101 or resnet152", stages=DATA),
+        Flag("width", 64, "channels of the ResNet's first stage", int, stages=DATA, check=AT_LEAST_ONE),
         Flag("pretrained", None, "checkpoint whose encoder and labelled head are the start"),
         Flag("num_heads", 5, "number H of clustering heads", int, DISCOVER, AT_LEAST_ONE),
         Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVER, AT_LEAST_ONE),
@@ -113,11 +151,16 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("warmup_epochs", 10, "epochs of linear warm-up", int, check=NOT_NEGATIVE),
         Flag("momentum_opt", 0.9, "momentum of SGD", float, check=NOT_NEGATIVE),
         Flag("weight_decay_opt", {"pretrain": 1.0e-4, "discover": 1.5e-4}, "weight decay", float, check=NOT_NEGATIVE),
-        Flag("seed", 0, "seed of weights, order and views", int, check=NOT_NEGATIVE),
+        Flag("seed", 0, "seed of weights, order and views", int, DATA, NOT_NEGATIVE),
     ),
     "logging": (
-        Flag("log_dir", "logs", "folder of all runs"),
-        Flag("run_name", None, "folder of this run in --log_dir (default: <stage>-<arch>-<dataset>-<comment>)"),
+        Flag("log_dir", "logs", "folder of all runs", stages=DATA),
+        Flag(
+            "run_name",
+            None,
+            "folder of this run in --log_dir (default: <stage>-<arch>-<dataset>-<comment>)",
+            stages=DATA,
+        ),
         Flag("comment", None, "end of the run's name (default: the time)"),
         Flag("checkpoint_dir", "checkpoints_iic", "folder for the pretrained weights", stages=("pretrain",)),
         Flag("wandb", True, "log to Weights & Biases, if it is installed", bool),
@@ -165,6 +208,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     ),
     "evaluation": (
         Flag("checkpoint", None, "a discovery run's last.ckpt", stages=APPLYING, extra={"required": True}),
+        Flag("checkpoint", None, "pretrained weights (.cp)", stages=("features",), extra={"required": True}),
         Flag(
             "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)
         ),
@@ -180,6 +224,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             ("discover", "evaluate"),
         ),
         Flag("images", None, "folder of images, searched to any depth, or one image", stages=PREDICT),
+        Flag("novel_only", False, "take all images to be of novel classes: no known class is predicted", bool, PREDICT),
         Flag("sheets", None, "new folder for a contact sheet of each predicted class", stages=PREDICT),
         Flag("copy_into", None, "new folder for a sorted copy (hard links where possible)", stages=PREDICT),
         Flag("export", None, "write the network, with its normalisation, as this .onnx file", stages=PREDICT),

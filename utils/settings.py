@@ -7,7 +7,11 @@ from typing import Any
 from utils.errors import UserError
 from utils.flags import GROUPS, NOT_NEGATIVE, Flag
 
-RECORDED = {"pretrained_from": None, "class_names": None}  # written by a run, not given by the user
+RECORDED = {
+    "pretrained_from": None,
+    "class_names": None,
+    "num_unlabeled_estimated": False,
+}  # written by a run, not given by the user
 
 
 def flags_of(stage: str) -> list[Flag]:
