@@ -48,6 +48,8 @@ def main(args) -> int:
     predictions, errors = apply.apply(
         discoverer, paths, device, args.eval_batch_size, args.num_workers, args.enable_progress_bar
     )
+    if predictions is not None and args.novel_only:
+        predictions = predictions.among_novel(discoverer.num_labeled)
     write_text(out, apply.predictions_csv(predictions, paths, names))
     unreadable = out.with_name(f"{out.stem}.errors.csv")
     apply.write_errors(errors, paths, unreadable)

@@ -73,6 +73,18 @@ def test_the_table_is_what_the_formulas_give(tiny_run, photos, tmp_path):
         assert int(row["cluster"]) == int(logits[5:].argmax())
 
 
+def test_among_novel_classes_alone(tiny_run, photos, tmp_path):
+    checkpoint = tiny_run[0] / "last.ckpt"
+    flags = ["--checkpoint", checkpoint, "--images", photos]
+    run(*flags, "--out", tmp_path / "all.csv")
+    run(*flags, "--out", tmp_path / "novel.csv", "--novel_only")
+    for both, novel in zip(rows(tmp_path / "all.csv"), rows(tmp_path / "novel.csv"), strict=True):
+        assert novel["prediction"] == f"novel-{both['cluster']}" == f"novel-{novel['cluster']}"
+        if both["prediction"] == novel["prediction"]:  # the same prototype
+            assert novel["distance"] == both["distance"]
+        assert float(novel["probability"]) >= 1 / 5 - 1e-4
+
+
 def test_unreadable_files_are_listed_and_the_rest_goes_on(tiny_run, photos, tmp_path):
     (photos / "broken.jpg").write_bytes(b"no image")
     (photos / "cut.png").write_bytes((photos / "a.png").read_bytes()[:70])

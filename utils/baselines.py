@@ -9,6 +9,7 @@ from sklearn.cluster import KMeans
 
 from utils.errors import UserError
 from utils.eval import contingency, table_metrics
+from utils.nets import MultiHeadResNet
 from utils.pretrainer import Pretrainer
 
 
@@ -16,6 +17,16 @@ def kmeans_metrics(train: np.ndarray, test: np.ndarray, labels: np.ndarray, k: i
     """Fit k-means on ``train`` (N, D), assign ``test`` (M, D), and score against ``labels`` (M,): acc, nmi, ari."""
     kmeans = KMeans(k, n_init=10, random_state=seed).fit(train)
     return table_metrics(contingency(labels, kmeans.predict(test)))
+
+
+def pretrained_network(hparams: Mapping[str, Any], path: str) -> MultiHeadResNet:
+    """The encoder and labelled head of a pretrained file, in evaluation mode.
+
+    Raises:
+        UserError: when the file is absent or does not fit.
+    """
+    names = ("dataset", "image_size", "arch", "width", "num_labeled_classes", "num_unlabeled_classes")
+    return Pretrainer(**{name: hparams[name] for name in names}, pretrained=path).model.eval()
 
 
 @torch.no_grad()
@@ -37,8 +48,7 @@ def kmeans_baselines(datamodule: Any, pretrained: str | None, hparams: Mapping[s
     labels = torch.cat([labels for _, labels in images["unlab/test"]]).cpu().numpy()
     spaces = {"kmeans_pixels": lambda batch: batch.flatten(1)}
     if pretrained:
-        names = ("dataset", "image_size", "arch", "width", "num_labeled_classes", "num_unlabeled_classes")
-        model = Pretrainer(**{name: hparams[name] for name in names}, pretrained=pretrained).model.eval()
+        model = pretrained_network(hparams, pretrained)
         spaces["kmeans_features"] = lambda batch: model.to(batch.device)(batch)["feats"]
     results: dict[str, float] = {}
     for space, embed in spaces.items():

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from utils.errors import UserError
-from utils.flag import CD, NCD_TRAINING
+from utils.flag import CD, NCD_DATA
 from utils.flags import GROUPS, PRECISIONS
 from utils.settings import check, factor_flag
 
@@ -116,9 +116,9 @@ def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
         from utils.config import dataset_settings
 
         return dataset_settings(given.dataset, given.config, given.customize_datasets)
-    if given.dataset is None or stage not in NCD_TRAINING:
+    if given.dataset is None or stage not in NCD_DATA:
         return {}
-    return dataset_spec(given.dataset).defaults.get(stage, {})
+    return dataset_spec(given.dataset).defaults.get("discover" if stage == "features" else stage, {})
 
 
 def default_comment(args: argparse.Namespace, stage: str) -> str:

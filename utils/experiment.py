@@ -19,6 +19,7 @@ from utils.discoverer import Discoverer
 from utils.disentangler import Disentangler
 from utils.disentangling_net import load_net
 from utils.errors import UserError
+from utils.flag import AUTO
 from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
 from utils.records import ModelFiles, Pictures
@@ -90,6 +91,8 @@ def _fit(
     resume = resume_path(args.resume_from_checkpoint, folder)
     pl.seed_everything(args.seed, verbose=False)
 
+    if args.num_unlabeled_classes == AUTO:
+        _settle_number(args, stage)
     datamodule = get_datamodule(args, stage)
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
@@ -128,6 +131,28 @@ def compile_step(module: pl.LightningModule) -> None:
     module.model.compile()  # type: ignore[union-attr, operator]
     if hasattr(module, "compute_losses"):
         module.compute_losses = torch.compile(module.compute_losses)  # type: ignore[assignment, arg-type]
+
+
+def _settle_number(args: argparse.Namespace, stage: str) -> None:
+    """``--num_unlabeled_classes auto`` as a number; pretraining does not look at it.
+
+    Raises:
+        UserError: for discovery without ``--pretrained``, whose features are needed.
+    """
+    args.num_unlabeled_estimated = True
+    args.num_unlabeled_classes = 1
+    if stage == "discover":
+        if args.pretrained is None:
+            raise UserError("--num_unlabeled_classes auto needs --pretrained, whose features are clustered")
+        from utils.features import PretrainedFeatures
+
+        features = PretrainedFeatures(args, args.pretrained, torch_device(args))
+        found = features.estimate(args.estimator, args.max_unlabeled_classes, args.seed)
+        args.num_unlabeled_classes = found.number
+        text = (
+            f"novel     {found.number} classes estimated ({args.estimator}; {found.low} to {found.high} nearly as good)"
+        )
+        rank_zero_only(print)(text)
 
 
 @rank_zero_only

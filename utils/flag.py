@@ -42,6 +42,11 @@ def share_or_count(text: str) -> int | float:
     return float(text) if "." in text else int(text)
 
 
+def count_or_auto(text: str) -> int | str:
+    """A number, or the word ``auto``."""
+    return text if text == AUTO else int(text)
+
+
 def share_or_word(text: str) -> float | str:
     """``all``, ``none``, or a share such as ``0.1`` or ``1``."""
     return text if text in ("all", "none") else float(text)
@@ -67,14 +72,18 @@ SHARE_OR_WORD = (
     lambda value: value in ("all", "none") or (not isinstance(value, str) and 0 < value <= 1),
     "all, none or a share above 0 and at most 1",
 )
+AUTO = "auto"
 NCD_TRAINING = ("pretrain", "discover")
+NCD_DATA = (*NCD_TRAINING, "features")  # what needs a dataset and a network by name
 READING = ("evaluate", "figures")  # a discovery checkpoint, on the dataset that it was trained on
 APPLYING = (*READING, "predict")
-NCD = (*NCD_TRAINING, *READING)
+NCD = (*NCD_DATA, *READING)
 DISCOVER = ("discover",)
 PREDICT = ("predict",)
+ESTIMATING = ("discover", "features")
 DISENTANGLE = ("disentangle",)
 CLUSTER = ("cluster",)
 CD = (*DISENTANGLE, *CLUSTER)
 TRAIN = (*NCD_TRAINING, *DISENTANGLE)
-ALL = (*TRAIN, *APPLYING, *CLUSTER)
+RUNS = (*TRAIN, "features")  # what has a folder and a seed of its own
+ALL = (*RUNS, *APPLYING, *CLUSTER)

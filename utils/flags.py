@@ -1,31 +1,37 @@
 """The table of flags: name, default and help, once for all mains. Names and defaults are the published ones.
 
-A flag belongs to the stages named in its row: ``pretrain``, ``discover``, ``evaluate``, ``predict`` and ``figures``
-(the scripts that draw one figure) of discovery; ``disentangle`` (train.py) and ``cluster`` (evaluate.py) of contrastive
-disentangling.
+A flag belongs to the stages named in its row. Of discovery: ``pretrain``, ``discover``, ``evaluate``, ``predict``,
+``figures`` (the scripts that draw one figure) and ``features`` (those that need pretrained features). Of contrastive
+disentangling: ``disentangle`` (train.py) and ``cluster`` (evaluate.py).
 """
 
 from utils.flag import (
     ALL,
     APPLYING,
     AT_LEAST_ONE,
+    AUTO,
     CD,
     CLUSTER,
     DISCOVER,
     DISENTANGLE,
+    ESTIMATING,
     NCD,
+    NCD_DATA,
     NOT_NEGATIVE,
     POSITIVE,
     PREDICT,
+    RUNS,
     SHARE_OR_WORD,
     TRAIN,
     Flag,
+    count_or_auto,
     feature_numbers,
     named_places,
     share_or_count,
     share_or_word,
 )
 
+ESTIMATORS = ["merging", "guided", "silhouette"]
 PRECISIONS = {
     "16": "16-mixed",
     "bf16": "bf16-mixed",
@@ -39,7 +45,7 @@ PRECISIONS = {
 
 GROUPS: dict[str, tuple[Flag, ...]] = {
     "data": (
-        Flag("dataset", "CIFAR100", "CIFAR10, CIFAR100, ImageNet, digits, npz:<file> or folder"),
+        Flag("dataset", "CIFAR100", "CIFAR10, CIFAR100, ImageNet, digits, npz:<file> or folder", stages=NCD_DATA),
         Flag(
             "dataset",
             None,
@@ -55,11 +61,39 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         ),
         Flag("download", False, "download CIFAR into --data_dir when it is not there", bool, NCD),
         Flag("download", True, "download CIFAR and STL-10 into --data_dir when they are not there", bool, CD),
-        Flag("num_labeled_classes", 80, "number L of labelled classes", int, check=AT_LEAST_ONE),
-        Flag("num_unlabeled_classes", 20, "number U of novel classes", int, check=AT_LEAST_ONE),
-        Flag("labeled_classes", None, "names of the labelled classes, comma-separated (default: the first L)"),
-        Flag("imagenet_split", "A", "novel classes of ImageNet", extra={"choices": ["A", "B", "C"]}),
-        Flag("image_size", None, "side of the large views in pixels (default: the dataset's)", int, check=AT_LEAST_ONE),
+        Flag("num_labeled_classes", 80, "number L of labelled classes", int, stages=NCD_DATA, check=AT_LEAST_ONE),
+        Flag(
+            "num_unlabeled_classes",
+            20,
+            "number U of novel classes, or 'auto' to estimate it from the features of --pretrained",
+            count_or_auto,
+            NCD_DATA,
+            (lambda value: value == AUTO or value >= 1, "at least 1, or auto"),
+        ),
+        Flag("estimator", "merging", "how auto estimates", stages=ESTIMATING, extra={"choices": ESTIMATORS}),
+        Flag(
+            "max_unlabeled_classes",
+            None,
+            "the largest number that auto tries (default: twice the labelled classes, within 10 and 200)",
+            int,
+            ESTIMATING,
+            (lambda value: value >= 2, "at least 2"),
+        ),
+        Flag(
+            "labeled_classes",
+            None,
+            "names of the labelled classes, comma-separated (default: the first L)",
+            stages=NCD_DATA,
+        ),
+        Flag("imagenet_split", "A", "novel classes of ImageNet", stages=NCD_DATA, extra={"choices": ["A", "B", "C"]}),
+        Flag(
+            "image_size",
+            None,
+            "side of the large views in pixels (default: the dataset's)",
+            int,
+            stages=NCD_DATA,
+            check=AT_LEAST_ONE,
+        ),
         Flag("image_size", 224, "side of the views in pixels", int, CD, AT_LEAST_ONE),
         Flag(
             "batch_size",
@@ -94,8 +128,8 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     ),
     "model": (
         Flag("backbone", "ResNet34", "ResNet18, ResNet34, ResNet50, ResNet101 or ResNet152", stages=DISENTANGLE),
-        Flag("arch", "resnet18", "resnet18, resnet34, resnet50, resnet101 or resnet152"),
-        Flag("width", 64, "channels of the ResNet's first stage", int, TRAIN, AT_LEAST_ONE),
+        Flag("arch", "resnet18", "resnet18, resnet34, resnet50, resnet101 or resnet152", stages=NCD_DATA),
+        Flag("width", 64, "channels of the ResNet's first stage", int, RUNS, AT_LEAST_ONE),
         Flag("pretrained", None, "checkpoint whose encoder and labelled head are the start"),
         Flag("num_heads", 5, "number H of clustering heads", int, DISCOVER, AT_LEAST_ONE),
         Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVER, AT_LEAST_ONE),
@@ -134,15 +168,15 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("warmup_epochs", 10, "epochs of linear warm-up", int, check=NOT_NEGATIVE),
         Flag("momentum_opt", 0.9, "momentum of SGD", float, check=NOT_NEGATIVE),
         Flag("weight_decay_opt", {"pretrain": 1.0e-4, "discover": 1.5e-4}, "weight decay", float, check=NOT_NEGATIVE),
-        Flag("seed", {"disentangle": 42, "others": 0}, "seed of weights, order and views", int, TRAIN, NOT_NEGATIVE),
+        Flag("seed", {"disentangle": 42, "others": 0}, "seed of weights, order and views", int, RUNS, NOT_NEGATIVE),
     ),
     "logging": (
-        Flag("log_dir", "logs", "folder of all runs", stages=TRAIN),
+        Flag("log_dir", "logs", "folder of all runs", stages=RUNS),
         Flag(
             "run_name",
             None,
             "folder of this run in --log_dir (default: <stage>-<arch>-<dataset>-<comment>)",
-            stages=TRAIN,
+            stages=RUNS,
         ),
         Flag("comment", None, "end of the run's name (default: the time)"),
         Flag("comment", None, "end of the run's name (default: <method>_<feature_num>_seed<seed>)", stages=DISENTANGLE),
@@ -228,6 +262,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         ),
         Flag("out", None, "beginning of the paths of the results (default: the model's, without .pth)", stages=CLUSTER),
         Flag("checkpoint", None, "a discovery run's last.ckpt", stages=APPLYING, extra={"required": True}),
+        Flag("checkpoint", None, "pretrained weights (.cp)", stages=("features",), extra={"required": True}),
         Flag(
             "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)
         ),
@@ -243,6 +278,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             ("discover", "evaluate"),
         ),
         Flag("images", None, "folder of images, searched to any depth, or one image", stages=PREDICT),
+        Flag("novel_only", False, "take all images to be of novel classes: no known class is predicted", bool, PREDICT),
         Flag("sheets", None, "new folder for a contact sheet of each predicted class", stages=PREDICT),
         Flag("copy_into", None, "new folder for a sorted copy (hard links where possible)", stages=PREDICT),
         Flag("export", None, "write the network, with its normalisation, as this .onnx file", stages=PREDICT),

@@ -4,7 +4,7 @@ H heads, B samples of a batch, N samples, L labelled and U novel classes, D feat
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class Predictions:
         margin: (N,) float32, ``probability`` less that of the second best output.
         distance: (N,) float32, 1 - cosine to the prototype of ``output``: 0 (same direction) to 2.
         cluster: (N,) int64, argmax over the U novel outputs of the best head (task-aware).
+        cluster_probability: (N,) float32, of ``cluster`` among the U novel outputs.
         cluster_margin: (N,) float32, difference of the two highest probabilities among the U novel outputs.
         cluster_distance: (N,) float32, 1 - cosine to the prototype of ``cluster``.
         known: (N,) int64, argmax over the L labelled outputs.
@@ -38,10 +39,21 @@ class Predictions:
     margin: np.ndarray
     distance: np.ndarray
     cluster: np.ndarray
+    cluster_probability: np.ndarray
     cluster_margin: np.ndarray
     cluster_distance: np.ndarray
     known: np.ndarray
     heads: np.ndarray
+
+    def among_novel(self, num_labeled: int) -> "Predictions":
+        """The same images where all are known to be of novel classes: ``output`` is L + ``cluster``."""
+        return replace(
+            self,
+            output=num_labeled + self.cluster,
+            probability=self.cluster_probability,
+            margin=self.cluster_margin,
+            distance=self.cluster_distance,
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,7 +73,7 @@ def read_outputs(model: Any, outputs: Mapping[str, Tensor], best_head: int, temp
     banks = (model.head_lab, model.head_unlab.prototypes[best_head])
     lengths = torch.cat([bank.prototypes.weight.norm(dim=1) for bank in banks])  # 1 but for the last training step
     output, probability, margin = _top(logits / temperature)
-    cluster, _, cluster_margin = _top(novel / temperature)
+    cluster, cluster_probability, cluster_margin = _top(novel / temperature)
     distances = 1 - logits / lengths.to(logits.dtype)
     num_labeled = outputs["logits_lab"].shape[-1]
     return {
@@ -71,6 +83,7 @@ def read_outputs(model: Any, outputs: Mapping[str, Tensor], best_head: int, temp
         "margin": margin,
         "distance": distances.gather(1, output[:, None])[:, 0],
         "cluster": cluster,
+        "cluster_probability": cluster_probability,
         "cluster_margin": cluster_margin,
         "cluster_distance": distances.gather(1, cluster[:, None] + num_labeled)[:, 0],
         "known": outputs["logits_lab"].argmax(dim=-1),

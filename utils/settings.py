@@ -8,7 +8,11 @@ from utils.errors import UserError
 from utils.flag import NOT_NEGATIVE, Flag
 from utils.flags import GROUPS
 
-RECORDED = {"pretrained_from": None, "class_names": None}  # written by a run, not given by the user
+RECORDED = {
+    "pretrained_from": None,
+    "class_names": None,
+    "num_unlabeled_estimated": False,
+}  # written by a run, not given by the user
 
 
 def flags_of(stage: str) -> list[Flag]:

@@ -18,7 +18,8 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
 
     Args:
         args: the flags named in :class:`utils.data.datamodules.NCDDataModule`; ``labeled_classes`` is a
-            comma-separated string or None, and ``num_small_crops`` counts only with ``multicrop``.
+            comma-separated string or None, and ``num_small_crops`` counts only with ``multicrop``. With
+            ``num_unlabeled_estimated`` the number of novel classes says nothing about the data.
         mode: ``pretrain`` (labelled classes only), ``discover`` (everything, labels of novel classes hidden), or
             ``disentangle`` (everything, all labels hidden; the flags of
             :class:`utils.data.contrastive.ContrastiveDataModule`).
@@ -44,7 +45,7 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
         eval_batch_size=getattr(args, "eval_batch_size", EVAL_BATCH_SIZE),
         num_workers=args.num_workers,
         num_labeled_classes=args.num_labeled_classes,
-        num_unlabeled_classes=args.num_unlabeled_classes,
+        num_unlabeled_classes=None if getattr(args, "num_unlabeled_estimated", False) else args.num_unlabeled_classes,
         labeled_classes=None if named is None else tuple(name.strip() for name in named.split(",")),
         imagenet_split=args.imagenet_split,
         image_size=args.image_size,

@@ -69,7 +69,7 @@ class NCDDataModule(ImageDataModule):
         dataset: a name of :data:`utils.data.specs.DATASETS`, or ``npz:<file>``.
         data_dir: folder with the data.
         batch_size: on each process; must not exceed the number of training images.
-        num_labeled_classes, num_unlabeled_classes: L and U.
+        num_labeled_classes, num_unlabeled_classes: L and U; U may be None: nobody knows it.
         num_large_crops, num_small_crops: views of each kind in a training batch.
         seed: decides on the order of the images and on their views.
         download: whether absent data may be fetched.
@@ -100,7 +100,7 @@ class NCDDataModule(ImageDataModule):
         data_dir: str | Path,
         batch_size: int,
         num_labeled_classes: int,
-        num_unlabeled_classes: int,
+        num_unlabeled_classes: int | None,
         num_large_crops: int = 2,
         num_small_crops: int = 0,
         seed: int = 0,

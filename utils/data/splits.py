@@ -65,12 +65,14 @@ class ClassSplit:
         return np.where(self.is_labeled(targets), targets, -1)
 
 
-def check_counts(spec: DatasetSpec, num_labeled: int, num_unlabeled: int) -> None:
+def check_counts(spec: DatasetSpec, num_labeled: int, num_unlabeled: int | None) -> None:
     """Whether a dataset can have L labelled and U novel classes, as far as its table entry tells.
 
     Raises:
         UserError: if not, saying what would be right.
     """
+    if num_unlabeled is None:  # nobody knows
+        return
     given = f"--num_labeled_classes {num_labeled} and --num_unlabeled_classes {num_unlabeled}"
     if min(num_labeled, num_unlabeled) < 1:
         raise UserError(f"{given}: expected at least one of each")
@@ -86,7 +88,7 @@ def make_split(
     class_names: Sequence[str],
     closed: bool,
     num_labeled: int,
-    num_unlabeled: int,
+    num_unlabeled: int | None,
     labeled_classes: Sequence[str] | None = None,
     trainable: Sequence[int] | None = None,
 ) -> ClassSplit:
@@ -96,7 +98,7 @@ def make_split(
         spec: of the dataset.
         class_names: by class id.
         closed: whether L + U must be the number of classes (:class:`utils.data.containers.ImageArrays`).
-        num_labeled, num_unlabeled: L and U.
+        num_labeled, num_unlabeled: L and U; U is None where nobody knows it: then all other classes are novel.
         labeled_classes: names of the labelled classes (or their ids, where the table fixes the number of classes),
             in the order of their targets.
         trainable: class ids that have training images and so can be labelled; None: all.
@@ -105,7 +107,7 @@ def make_split(
         UserError: for counts that the dataset cannot have, and for unknown, repeated or miscounted names.
     """
     check_counts(spec, num_labeled, num_unlabeled)
-    if closed:
+    if closed and num_unlabeled is not None:
         _check_sum(spec.name, len(class_names), num_labeled, num_unlabeled)
     choices = list(range(len(class_names))) if trainable is None else sorted(trainable)
     if num_labeled > len(choices):
@@ -117,6 +119,8 @@ def make_split(
     if labeled_classes is not None:
         labeled = _named(spec, class_names, choices, labeled_classes, num_labeled)
     novel = [class_id for class_id in range(len(class_names)) if class_id not in labeled]
+    if num_unlabeled is None:
+        num_unlabeled = len(novel)
     if len(novel) > num_unlabeled:
         raise UserError(
             f"--num_unlabeled_classes {num_unlabeled}: besides the {num_labeled} labelled classes there are images "

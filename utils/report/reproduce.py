@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.data.specs import dataset_spec
+from utils.flag import AUTO
 from utils.settings import RECORDED, flags_of
 
 NOT_GIVEN = ("print_config", "debug")
@@ -24,6 +25,8 @@ def reproduce_words(hparams: Mapping[str, Any]) -> list[str]:
     defaults["image_size"] = dataset_spec(hparams["dataset"]).image_size  # which a run fills in
     given = {name: value for name, value in hparams.items() if name not in (*RECORDED, *NOT_GIVEN)}
     given["pretrained"] = hparams.get("pretrained") or hparams.get("pretrained_from")
+    if hparams.get("num_unlabeled_estimated"):
+        given["num_unlabeled_classes"] = AUTO
     words = []
     for name, value in given.items():
         if value is None or (name in defaults and value == defaults[name] and name != "dataset"):

@@ -1,0 +1,117 @@
+"""Pretrained features: baselines, the estimate of the number of novel classes, and discovery with that number."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import ROOT, TINY, tiny_discovery, tiny_pretraining
+from utils import cli
+from utils.errors import UserError
+from utils.eval import cluster_acc
+from utils.experiment import evaluate
+from utils.features import PretrainedFeatures
+
+DATA = ["--dataset", "digits", "--image_size", "8", "--width", "8"]
+
+
+def features_args(weights, *words):
+    return cli.parse("features", ["--checkpoint", str(weights), *DATA, *map(str, words)])
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    return importlib.import_module
+
+
+def test_baselines_are_those_of_the_nearest_centroid(tiny_run):
+    from sklearn.cluster import KMeans
+
+    found = PretrainedFeatures(features_args(tiny_run[2]), str(tiny_run[2]), torch.device("cpu"))
+    metrics, table = found.baseline("kmeans", 5, seed=0)
+    x, (test, truth) = found["unlab/train"][0], found["unlab/test"]
+    torch.testing.assert_close(x.norm(dim=1), torch.ones(len(x)))
+    model = KMeans(5, n_init=10, random_state=0).fit(x.numpy())
+    expected = cluster_acc(truth.numpy() - 5, model.predict(test.numpy()))
+    assert metrics["unlab/test/acc/best"] == pytest.approx(expected)
+    assert table.sum() == len(test) + len(found["lab/test"][0])
+    semi, _ = found.baseline("semi_kmeans", 5, seed=0)
+    assert set(semi) == set(metrics)
+    assert {"lab/test/acc", "joint/all", "incremental/unlab/train/acc/best"} <= set(metrics)
+
+
+def test_the_scripts_leave_the_files_of_a_run(tiny_run, tmp_path, script, capsys):
+    where = ["--log_dir", tmp_path, "--run_name", "out"]
+    script("baselines").main(features_args(tiny_run[2], *where))
+    for name in ("kmeans", "semi_kmeans"):
+        folder = tmp_path / "out" / name
+        assert {path.name for path in folder.iterdir()} == {"metrics.json", "hparams.yaml", "confusion.png"}
+        assert 0 < json.loads((folder / "metrics.json").read_text())["unlab/train/acc/best"] <= 1
+    script("estimate_classes").main(features_args(tiny_run[2], *where, "--max_unlabeled_classes", 6))
+    assert {path.name for path in (tmp_path / "out").glob("estimate.*")} == {"estimate.csv", "estimate.png"}
+    printed = capsys.readouterr().out
+    assert "novel, test, best head" in printed
+    assert "<- best" in printed
+    assert "are nearly as good" in printed
+
+
+def test_discovery_with_an_unknown_number(tiny_run, tmp_path, capsys):
+    """The number of outputs is the estimate; the truth of a closed dataset may have another one."""
+    auto = ["--num_unlabeled_classes", "auto"]
+    weights = tiny_pretraining(tmp_path, *auto, "--max_epochs", "1")
+    flags = [*auto, "--max_unlabeled_classes", "3", "--max_epochs", "1", "--report"]
+    trainer = tiny_discovery(tmp_path, "--pretrained", str(weights), *flags)
+    hparams = trainer.lightning_module.hparams
+    assert hparams["num_unlabeled_classes"] in (2, 3)
+    assert hparams["num_unlabeled_estimated"]
+    assert f"{hparams['num_unlabeled_classes']} classes estimated" in capsys.readouterr().out
+    folder = tmp_path / "logs" / "run"
+    metrics = evaluate(cli.parse("evaluate", ["--checkpoint", str(folder / "last.ckpt")]))
+    assert metrics["joint/all"] == pytest.approx(float(trainer.callback_metrics["joint/all"]))
+    text = (folder / "report.html").read_text()
+    assert "--num_unlabeled_classes auto" in text
+    assert f"{hparams['num_unlabeled_classes']} novel classes" in text
+    with pytest.raises(UserError, match="auto needs --pretrained"):
+        tiny_discovery(tmp_path, *auto)
+
+
+@pytest.mark.parametrize("value", ["0", "many"])
+def test_a_number_or_auto(value, capsys):
+    with pytest.raises(SystemExit):
+        cli.parse("discover", [*TINY["common"], "--num_unlabeled_classes", value])
+    assert "--num_unlabeled_classes" in capsys.readouterr().err
+
+
+def test_a_folder_whose_heap_nobody_has_labelled(tmp_path):
+    """Training, evaluation and report work; what needs truth is absent."""
+    from PIL import Image
+
+    from utils.data.digits import read_digits
+
+    source = read_digits(None)
+    for part, images, labels in (
+        ("train", source.train_images[:400], source.train_labels),
+        ("test", source.test_images[:100], source.test_labels),
+    ):
+        for row, (image, label) in enumerate(zip(images, labels, strict=False)):
+            kind = f"{part}/{label}" if label < 5 else "unlabeled"
+            (tmp_path / "photos" / kind).mkdir(parents=True, exist_ok=True)
+            if label < 5 or part == "train":
+                Image.fromarray(image).save(tmp_path / "photos" / kind / f"{row}.png")
+    data = ["--dataset", "folder", "--data_dir", str(tmp_path / "photos"), "--num_labeled_classes", "5"]
+    trainer = tiny_discovery(
+        tmp_path, *data, "--num_unlabeled_classes", "4", "--batch_size", "32", "--max_epochs", "1", "--report"
+    )
+    assert [key for key in trainer.callback_metrics if "unlab" in key or key == "joint/novel"] == []
+    assert "lab/test/acc" in trainer.callback_metrics
+    folder = tmp_path / "logs" / "run"
+    text = (folder / "report.html").read_text()
+    assert "Nobody knows the classes of the unlabelled images" in text
+    assert "novel-3" in text
+    made = {path.stem for path in (folder / "figures").iterdir()}
+    assert {"clusters", "features", "heads"} <= made
+    assert "confusion-task-aware-rates" not in made
+    assert np.isfinite(evaluate(cli.parse("evaluate", ["--checkpoint", str(folder / "last.ckpt")]))["lab/test/acc"])
