@@ -154,11 +154,15 @@ def print_config(args: argparse.Namespace) -> None:
 
 
 def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
-    """Call a main; what the user can mend becomes one line on stderr and exit code 2 (``--debug``: the traceback)."""
+    """Call a main; what the user can mend becomes one line on stderr and the error's exit code.
+
+    ``--debug`` shows the traceback instead. Where several processes train, all end with the code of the one that failed
+    first, and its message is the first.
+    """
     try:
         main(args)
     except UserError as error:
         if args.debug:
             raise
         print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)

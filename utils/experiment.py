@@ -10,17 +10,19 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utils import callbacks, cli, files
+from utils import callbacks, cli, files, resuming
 from utils.batch_norm import ViewSyncBatchNorm
 from utils.data import get_datamodule
 from utils.discoverer import Discoverer
 from utils.errors import UserError
+from utils.interruptions import Interruptions
+from utils.last_checkpoint import LastCheckpoint
 from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
 # The last one asks for a reduction, but what is logged is reduced already.
-for _message in ("smaller than the logging interval", "LeafSpec", "sync_dist=True"):
+for _message in ("smaller than the logging interval", "LeafSpec", "sync_dist=True", "is not resumable"):
     warnings.filterwarnings("ignore", message=f".*{_message}", module="pytorch_lightning")
 
 
@@ -41,7 +43,7 @@ def _fit(
     started = time.monotonic()
     require_devices(args)
     folder = Path(args.log_dir) / (args.run_name or cli.run_name(args, stage))
-    resume = resume_path(args.resume_from_checkpoint, folder)
+    require_checkpoint(args.resume_from_checkpoint)
     pl.seed_everything(args.seed, verbose=False)
 
     datamodule = get_datamodule(args, stage)
@@ -51,12 +53,27 @@ def _fit(
     module = module_class(**vars(args))
     if args.compile:
         compile_step(module)
-    _make_folder(folder, keep_log=resume is not None)
+    with resuming.own_folder(folder), Interruptions().installed() as interruptions:
+        resume = resuming.find_checkpoint(args.resume_from_checkpoint, folder, vars(args))
+        resuming.make_ready(folder, resumed=resume is not None)
+        trainer = _trainer(args, folder, extra, started, resume is not None, interruptions)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def _trainer(
+    args: argparse.Namespace,
+    folder: Path,
+    extra: list[pl.Callback],
+    started: float,
+    resumed: bool,
+    interruptions: Interruptions,
+) -> pl.Trainer:
     settings = cli.trainer_arguments(args) | {"enable_progress_bar": False}  # callbacks.Progress is ours
     plugins: list = [files.AtomicCheckpointIO()]
     if settings.pop("sync_batchnorm"):
         plugins.append(ViewSyncBatchNorm())
-    loggers = [CSVLogger(folder, resume=resume is not None), *wandb_logger(args, folder)]
+    loggers = [CSVLogger(folder, resume=resumed), *wandb_logger(args, folder)]
     trainer = pl.Trainer(
         **settings,
         logger=loggers,
@@ -64,14 +81,15 @@ def _fit(
         callbacks=[
             callbacks.StartScreen(folder),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
-            callbacks.LastCheckpoint(folder / "last.ckpt", minutes=args.checkpoint_minutes),
+            LastCheckpoint(folder / resuming.LAST, args.checkpoint_minutes, interruptions),
             *extra,
             callbacks.RunFiles(folder, started),
         ],
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    # A signal is handled between two steps; Lightning's handlers send messages from wherever one arrives.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
@@ -80,13 +98,6 @@ def compile_step(module: pl.LightningModule) -> None:
     module.model.compile()  # type: ignore[union-attr, operator]
     if hasattr(module, "compute_losses"):
         module.compute_losses = torch.compile(module.compute_losses)  # type: ignore[assignment, arg-type]
-
-
-@rank_zero_only
-def _make_folder(folder: Path, keep_log: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if not keep_log:
-        (folder / "log.txt").unlink(missing_ok=True)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:
@@ -146,17 +157,11 @@ def require_devices(args: argparse.Namespace) -> None:
         raise UserError(f"--gpus {args.gpus} but this machine has {there} GPUs; leave --gpus away to use the CPU")
 
 
-def resume_path(value: str | None, folder: Path) -> str | None:
-    """The checkpoint to go on from: a path, or with ``auto`` this run's last one if there is any.
+def require_checkpoint(value: str | None) -> None:
+    """Refuse a checkpoint to go on from that is not there, before any data are read.
 
     Raises:
-        UserError: when a path is given and not there.
+        UserError: naming it.
     """
-    if value is None:
-        return None
-    path = folder / "last.ckpt" if value == "auto" else Path(value)
-    if not path.is_file():
-        if value == "auto":
-            return None
+    if value not in (None, "auto") and not Path(str(value)).is_file():
         raise UserError(f"--resume_from_checkpoint {value}: there is no such file")
-    return str(path)

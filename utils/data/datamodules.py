@@ -144,6 +144,7 @@ class NCDDataModule(pl.LightningDataModule):
         pipeline = ViewPipeline(views, self.spec.mean, self.spec.std)
         labels = self.split.hide_novel(self.train_targets)
         common = {"batch_size": self.batch_size, "seed": self.seed, "epoch": self._current_epoch, **self._place()}
+        common["start"] = self._steps_done
         if isinstance(self.train_images, Tensor):
             self.train_images = self.train_images.to(common["device"])
             return ViewLoader(self.train_images, torch.from_numpy(labels), pipeline, **common)
@@ -185,6 +186,10 @@ class NCDDataModule(pl.LightningDataModule):
 
     def _current_epoch(self) -> int:
         return self.epoch if self.trainer is None else self.trainer.current_epoch
+
+    def _steps_done(self) -> int:
+        """Steps of this epoch that a checkpoint's run has made already."""
+        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
     def _half_batches(self) -> bool:
         return self.spec.half_batches and self.mode == "discover"
