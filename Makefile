@@ -6,7 +6,7 @@ SEED ?= 0
 BENCHMARKS := startup views evaluate decode loop growth discover_step
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all bench check format lock
+.PHONY: help setup quickstart test test-all test-faults bench check format lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ quickstart: .venv/.done ## discover the digits 5 to 9 after seeing labels of 0 t
 
 test: .venv/.dev ## the tests, in under 10 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow"
+
+test-faults: .venv/.dev ## kill runs, fill disks, damage files; a table of what survived (about 5 minutes)
+	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -s
 
 test-all: .venv/.dev ## the long tests too
 	$(BIN)/python -m pytest

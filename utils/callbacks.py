@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
 from utils import files
+from utils.loggers import CSVLogger
 
 SHOWN = (
     *("loss", "loss_supervised", "loss_instance", "loss_feature", "val/acc"),
@@ -93,26 +94,6 @@ class Progress(Checkpoint):
             self.bar.close()
 
 
-class LastCheckpoint(Checkpoint):
-    """``last.ckpt``: at the end of an epoch when ``minutes`` have passed since the last one, and at the end."""
-
-    def __init__(self, path: Path, minutes: float) -> None:
-        self.path = path
-        self.minutes = minutes
-        self.saved = time.monotonic()
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.max_epochs and trainer.current_epoch + 1 >= trainer.max_epochs:
-            trainer.check_val_every_n_epoch = 1  # the model that is left behind is always evaluated
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0) or trainer.should_stop
-        due = trainer.strategy.broadcast(last or time.monotonic() - self.saved >= 60 * self.minutes)
-        if due and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(self.path)
-            self.saved = time.monotonic()
-
-
 class SavePretrained(Callback):
     """The bare ``state_dict`` of a pretrained network, with the published names, for the discovery mains."""
 
@@ -120,7 +101,7 @@ class SavePretrained(Callback):
         self.path = path
 
     @rank_zero_only
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             files.save_weights(self.path, pl_module.model)  # type: ignore[arg-type]
             say(f"weights   {self.path}")
@@ -141,7 +122,7 @@ class RunFiles(Callback):
         from utils.report.plots import plot_curves
         from utils.report.style import save_png
 
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = next(logger.latest() for logger in trainer.loggers if isinstance(logger, CSVLogger))
         metrics["seconds"] = round(time.monotonic() - self.started, 1)
         files.write_json(self.folder / "metrics.json", metrics)
         figures = {"curves": plot_curves(self.folder / "metrics.csv")}

@@ -195,9 +195,10 @@ def print_config(args: argparse.Namespace) -> None:
 
 
 def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
-    """Call a main, whose integer is the exit code; what the user can mend becomes one line on stderr and exit code 2.
+    """Call a main, whose integer is the exit code; what the user can mend is one line on stderr and the error's code.
 
-    ``--debug`` shows the traceback.
+    ``--debug`` shows the traceback instead. Where several processes train, all end with the code of the one that failed
+    first, and its message is the first.
     """
     try:
         code = main(args)
@@ -205,6 +206,6 @@ def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> 
         if args.debug:
             raise
         print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     if isinstance(code, int) and code:
         sys.exit(code)

@@ -129,7 +129,7 @@ class Discoverer(pl.LightningModule):
         views, labels = batch
         self.model.normalize_prototypes()
         losses = self.compute_losses(self.model(views), labels)
-        self.loss_per_head += losses.pop("loss_per_head")
+        self.loss_per_head += losses.pop("loss_per_head").nan_to_num(0.0, 0.0, 0.0)  # such a step is told elsewhere
         self.means.update(losses)
         return losses["loss"]
 

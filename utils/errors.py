@@ -1,5 +1,13 @@
-"""The one exception that is meant for the user: `cli.run` prints it as a single line and exits with code 2."""
+"""The one exception that is meant for the user: `cli.run` prints it as a single line and exits with its code."""
 
 
 class UserError(ValueError):
     """Something the user gave cannot be used; the message says what was given, what was expected and what to do."""
+
+    exit_code = 2
+
+
+class NonFiniteError(UserError):
+    """The loss or its gradient is not a finite number, and the run was told to stop there."""
+
+    exit_code = 3

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utils import callbacks, cli, files
+from utils import callbacks, cli, files, resuming
 from utils.batch_norm import ViewSyncBatchNorm
 from utils.data import contrastive_datamodule, get_datamodule
 from utils.data.datamodules import NCDDataModule
@@ -20,6 +20,8 @@ from utils.disentangler import Disentangler
 from utils.disentangling_net import load_net
 from utils.errors import UserError
 from utils.flag import AUTO
+from utils.interruptions import Interruptions
+from utils.last_checkpoint import LastCheckpoint
 from utils.loggers import CSVLogger, wandb_logger
 from utils.pretrainer import Pretrainer
 from utils.records import ModelFiles, Pictures
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
 # The last one asks for a reduction, but what is logged is reduced already.
-for _message in ("smaller than the logging interval", "LeafSpec", "sync_dist=True"):
+for _message in ("smaller than the logging interval", "LeafSpec", "sync_dist=True", "is not resumable"):
     warnings.filterwarnings("ignore", message=f".*{_message}", module="pytorch_lightning")
 
 
@@ -88,7 +90,7 @@ def _fit(
     started = time.monotonic()
     require_devices(args)
     folder = run_folder(args, stage)
-    resume = resume_path(args.resume_from_checkpoint, folder)
+    require_checkpoint(args.resume_from_checkpoint)
     pl.seed_everything(args.seed, verbose=False)
 
     if args.num_unlabeled_classes == AUTO:
@@ -102,12 +104,27 @@ def _fit(
     module = module_class(**vars(args))
     if args.compile:
         compile_step(module)
-    _make_folder(folder, keep_log=resume is not None)
+    with resuming.own_folder(folder), Interruptions().installed() as interruptions:
+        resume = resuming.find_checkpoint(args.resume_from_checkpoint, folder, vars(args))
+        resuming.make_ready(folder, resumed=resume is not None)
+        trainer = _trainer(args, folder, extra, started, resume is not None, interruptions)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    return trainer
+
+
+def _trainer(
+    args: argparse.Namespace,
+    folder: Path,
+    extra: list[pl.Callback],
+    started: float,
+    resumed: bool,
+    interruptions: Interruptions,
+) -> pl.Trainer:
     settings = cli.trainer_arguments(args) | {"enable_progress_bar": False}  # callbacks.Progress is ours
     plugins: list = [files.AtomicCheckpointIO()]
     if settings.pop("sync_batchnorm"):
         plugins.append(ViewSyncBatchNorm())
-    loggers = [CSVLogger(folder, resume=resume is not None), *wandb_logger(args, folder)]
+    loggers = [CSVLogger(folder, resume=resumed), *wandb_logger(args, folder)]
     trainer = pl.Trainer(
         **settings,
         logger=loggers,
@@ -116,13 +133,14 @@ def _fit(
             callbacks.StartScreen(folder),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
             *extra,  # before the checkpoint, which holds their state
-            callbacks.LastCheckpoint(folder / "last.ckpt", minutes=args.checkpoint_minutes),
+            LastCheckpoint(folder / resuming.LAST, args.checkpoint_minutes, interruptions),
             callbacks.RunFiles(folder, started),
         ],
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    # A signal is handled between two steps; Lightning's handlers send messages from wherever one arrives.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 
 
@@ -153,13 +171,6 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
             f"novel     {found.number} classes estimated ({args.estimator}; {found.low} to {found.high} nearly as good)"
         )
         rank_zero_only(print)(text)
-
-
-@rank_zero_only
-def _make_folder(folder: Path, keep_log: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if not keep_log:
-        (folder / "log.txt").unlink(missing_ok=True)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:
@@ -290,17 +301,11 @@ def torch_device(args: argparse.Namespace) -> torch.device:
     return torch.device("cuda", settings["devices"][0] if isinstance(settings["devices"], list) else 0)
 
 
-def resume_path(value: str | None, folder: Path) -> str | None:
-    """The checkpoint to go on from: a path, or with ``auto`` this run's last one if there is any.
+def require_checkpoint(value: str | None) -> None:
+    """Refuse a checkpoint to go on from that is not there, before any data are read.
 
     Raises:
-        UserError: when a path is given and not there.
+        UserError: naming it.
     """
-    if value is None:
-        return None
-    path = folder / "last.ckpt" if value == "auto" else Path(value)
-    if not path.is_file():
-        if value == "auto":
-            return None
+    if value not in (None, "auto") and not Path(str(value)).is_file():
         raise UserError(f"--resume_from_checkpoint {value}: there is no such file")
-    return str(path)

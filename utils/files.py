@@ -1,11 +1,12 @@
 """Files that appear whole or not at all, and loading that cannot run code."""
 
+import contextlib
 import csv
+import hashlib
 import io
 import json
 import math
 import os
-import pickle
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,20 +16,68 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from utils.errors import UserError
 
+PREVIOUS = "previous.ckpt"  # the checkpoint before last.ckpt
+DIGEST = b"sha256:"  # begins the comment of the zip archive that save_torch writes
+COMMENT = len(DIGEST) + 64
 
-def write_whole(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write beside the file, flush to disk, then rename over it."""
+
+def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Path | None = None) -> None:
+    """Write beside the file, flush to disk, then rename over it.
+
+    Args:
+        path: of the file.
+        write: is called with the open file.
+        previous: name under which the file that was there is kept.
+
+    Raises:
+        UserError: when the file cannot be written; what was there before is untouched.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        if previous is not None and path.is_file():
+            _keep(path, previous)
         os.replace(beside, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}); what was there before is kept"
+        ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """Give a file a second name, so that at every moment there is one under the first."""
+    link = previous.with_name(f".{previous.name}.{os.getpid()}.tmp")
+    try:
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+        os.replace(link, previous)
+    except OSError:  # a file system without hard links
+        os.replace(path, previous)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a renaming last through a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed run has left beside the files that it was writing."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -51,9 +100,66 @@ def write_json(path: str | Path, numbers: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(clean, indent=2) + "\n")
 
 
-def save_torch(path: str | Path, value: Any) -> None:
-    """``torch.save``, whole or not at all."""
-    write_whole(path, lambda file: torch.save(value, file))
+class _Hashed:
+    """A file that is written and hashed at once; it keeps the error that torch.save would replace by its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.sha256 = hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def save_torch(path: str | Path, value: Any, previous: Path | None = None) -> None:
+    """``torch.save``, whole or not at all, with the SHA-256 of the archive in its comment.
+
+    Raises:
+        UserError: when the file cannot be written.
+    """
+
+    def write(file: BinaryIO) -> None:
+        hashed = _Hashed(file)
+        try:
+            torch.save(value, hashed)  # type: ignore[arg-type]
+        except RuntimeError:
+            if hashed.error is not None:
+                raise hashed.error from None
+            raise
+        file.seek(-2, os.SEEK_END)  # the length of the archive's comment, 0 so far
+        file.write(COMMENT.to_bytes(2, "little") + DIGEST + hashed.sha256.hexdigest().encode())
+
+    write_whole(path, write, previous)
+
+
+def has_intact_digest(path: str | Path) -> bool:
+    """Whether a file is what :func:`save_torch` wrote; True for files without a digest."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        file.seek(max(0, size - 2 * COMMENT))
+        end = file.read()
+        if DIGEST not in end:
+            return True
+        comment = end[end.rindex(DIGEST) :]
+        if len(comment) != COMMENT:
+            return False
+        file.seek(0)
+        sha256, left = hashlib.sha256(), size - COMMENT - 2
+        while left:
+            data = file.read(min(left, 1 << 20))
+            sha256.update(data)
+            left -= len(data)
+        sha256.update(bytes(2))
+    return comment == DIGEST + sha256.hexdigest().encode()
 
 
 def save_weights(path: str | Path, network: torch.nn.Module) -> None:
@@ -68,21 +174,25 @@ def load_torch(path: str | Path) -> Any:
         UserError: when the file is absent, damaged, or holds anything else.
     """
     try:
+        if not has_intact_digest(path):
+            raise ValueError("its digest is another one")
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder; the checkpoint's file is needed") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except PermissionError:
+        raise UserError(f"{path} may not be read (permission denied)") from None
+    except Exception as error:  # damaged archives raise almost anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path} is damaged or is not a checkpoint of tensors ({reason[:100]})") from None
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints through :func:`save_torch` and :func:`load_torch`."""
+    """Lightning's checkpoints through :func:`save_torch` and :func:`load_torch`; the last two are kept."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        save_torch(path, checkpoint)
+        save_torch(path, checkpoint, previous=Path(path).with_name(PREVIOUS))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         return load_torch(path)

@@ -214,7 +214,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             "reload", False, "go on from --checkpoint, or from this run's last one if there is any", bool, DISENTANGLE
         ),
         Flag("checkpoint", None, "the checkpoint (last.ckpt) of --reload", stages=DISENTANGLE),
-        Flag("checkpoint_minutes", 10.0, "least time between two checkpoints of a run", float, TRAIN, NOT_NEGATIVE),
+        Flag("checkpoint_minutes", 10.0, "longest time between two checkpoints of a run", float, TRAIN, NOT_NEGATIVE),
         Flag("check_val_every_n_epoch", 1, "epochs between two evaluations", int, check=AT_LEAST_ONE),
         Flag("num_sanity_val_steps", 2, "evaluation batches before training, as a check", int),
         Flag("limit_train_batches", 1.0, "share (0.25) or number (20) of training batches", share_or_count, TRAIN),

@@ -4,7 +4,7 @@ import argparse
 import csv
 import importlib.util
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,30 @@ class CSVLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        metrics = dict(metrics)
-        epoch = int(metrics.pop("epoch", 0))
-        self._rows.setdefault(epoch, {"epoch": epoch})
-        self._rows[epoch] |= {"step": step, **metrics}
+        self._rows = {row["epoch"]: row for row in self.rows_with(metrics, step)}
+        self._write()
+
+    def rows_with(self, metrics: Mapping[str, float], step: int | None = None) -> list[dict[str, Any]]:
+        """The rows as they are once these metrics have been logged."""
+        rows = {epoch: dict(row) for epoch, row in self._rows.items()}
+        if metrics:
+            epoch = int(metrics.get("epoch", 0))
+            row = rows.setdefault(epoch, {"epoch": epoch})
+            row |= {"step": step, **{name: value for name, value in metrics.items() if name != "epoch"}}
+        return [rows[epoch] for epoch in sorted(rows)]
+
+    @rank_zero_only
+    def restore_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Go on from the rows that a checkpoint holds."""
+        self._rows = {int(row["epoch"]): dict(row) for row in rows}
+        self._write()
+
+    def latest(self) -> dict[str, float]:
+        """The last value of each metric."""
+        values = {name: value for row in self.rows_with({}) for name, value in row.items() if value not in ("", None)}
+        return {name: float(value) for name, value in values.items() if name not in ("epoch", "step")}
+
+    def _write(self) -> None:
         columns = list(dict.fromkeys(name for row in self._rows.values() for name in row))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -8,19 +8,26 @@ from torch import Tensor
 
 
 class EpochMeans:
-    """Running means of named scalars; two small kernels a step, one transfer an epoch."""
+    """Running means of named scalars; a few small kernels a step, one transfer an epoch.
+
+    A step with a number that is not finite is left out; :attr:`last` shows it.
+    """
 
     def __init__(self) -> None:
-        self._names: list[str] = []
+        self.names: list[str] = []
+        self.last: Tensor | None = None  # the scalars of the last step
         self._sum: Tensor | None = None
-        self._count = 0
+        self._count: Tensor | None = None
 
     def update(self, scalars: Mapping[str, Tensor]) -> None:
         """Add one step's scalars; the names must be the same in every step of an epoch."""
-        values = torch.stack([value.detach().double() for value in scalars.values()])
-        self._names = list(scalars)
-        self._sum = values if self._sum is None else self._sum.add_(values)
-        self._count += 1
+        self.names = list(scalars)
+        self.last = values = torch.stack([value.detach().double() for value in scalars.values()])
+        finite = values.isfinite().all()
+        if self._sum is None or self._count is None:
+            self._sum, self._count = torch.zeros_like(values), values.new_zeros(())
+        self._sum += torch.where(finite, values, 0)
+        self._count += finite
 
     def compute(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         """Name -> mean since the last call; starts anew.
@@ -28,11 +35,24 @@ class EpochMeans:
         Args:
             reduce: takes the mean of a vector over processes; called once, on all of them.
         """
-        if self._sum is None:
+        if self._sum is None or self._count is None:
             return {}
         means = reduce(self._sum / self._count)
-        self._sum, self._count = None, 0
-        return dict(zip(self._names, means, strict=True))
+        self._sum = self._count = None
+        return dict(zip(self.names, means, strict=True))
+
+    def state(self) -> dict[str, Tensor]:
+        """Name -> sum of the epoch so far, and the number of steps as ``""``; empty at the start of an epoch."""
+        if self._sum is None or self._count is None:
+            return {}
+        return dict(zip(self.names, self._sum, strict=True)) | {"": self._count}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        if state:
+            self.names = [name for name in state if name]
+            self._sum = torch.stack([state[name] for name in self.names])
+            self._count = state[""].clone()
 
 
 def log_epoch(module: pl.LightningModule, means: EpochMeans, learning_rate: float) -> None:

@@ -135,6 +135,7 @@ class ContrastiveDataModule(ImageDataModule):
         pipeline = ViewPipeline(views, self.spec.mean, self.spec.std)
         hidden = np.full(len(self.images), -1, np.int64)
         common = {"batch_size": self.batch_size, "seed": self.seed, "epoch": self._current_epoch, **self._place()}
+        common["start"] = self._steps_done
         if isinstance(self.images, Tensor):
             self.images = self.images.to(common["device"])
             return ViewLoader(self.images, torch.from_numpy(hidden), pipeline, **common)

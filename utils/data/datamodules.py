@@ -56,6 +56,10 @@ class ImageDataModule(pl.LightningDataModule):
     def _current_epoch(self) -> int:
         return self.epoch if self.trainer is None else self.trainer.current_epoch
 
+    def _steps_done(self) -> int:
+        """Steps of this epoch that a checkpoint's run has made already."""
+        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
 
 class NCDDataModule(ImageDataModule):
     """Images of labelled and novel classes.
@@ -165,6 +169,7 @@ class NCDDataModule(ImageDataModule):
         pipeline = ViewPipeline(views, self.spec.mean, self.spec.std)
         labels = self.split.hide_novel(self.train_targets)
         common = {"batch_size": self.batch_size, "seed": self.seed, "epoch": self._current_epoch, **self._place()}
+        common["start"] = self._steps_done
         if isinstance(self.train_images, Tensor):
             self.train_images = self.train_images.to(common["device"])
             return ViewLoader(self.train_images, torch.from_numpy(labels), pipeline, **common)

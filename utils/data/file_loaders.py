@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from utils.data.file_datasets import EvalFiles, ViewFiles, collate, unpack
+from utils.data.file_datasets import Batch, EvalFiles, ViewFiles, collate, unpack
 from utils.data.loaders import EvalBatch, ViewBatch
 from utils.data.randomness import Stream, stream_seed
+from utils.errors import UserError
 from utils.transforms.pipeline import EvalPipeline, ViewPipeline
 from utils.transforms.spec import ViewSpec
 
@@ -37,18 +38,22 @@ class EpochBatches:
     ) -> None:
         self.groups, self.sizes = groups, sizes
         self.seed, self.rank, self.world_size = seed, rank, world_size
-        self.epoch = 0
+        self.epoch, self.start = 0, 0
 
     def __len__(self) -> int:
         return max(len(group) // (size * self.world_size) for group, size in zip(self.groups, self.sizes, strict=True))
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        epoch, batch_size = self.epoch, sum(self.sizes)
+        return self.batches(self.epoch, self.start)
+
+    def batches(self, epoch: int, start: int) -> Iterator[list[tuple[int, int, int]]]:
+        """The batches of an epoch from a step on."""
+        batch_size = sum(self.sizes)
         orders = [
             self._order(epoch, number, group, size)
             for number, (group, size) in enumerate(zip(self.groups, self.sizes, strict=True))
         ]
-        for step in range(len(self)):
+        for step in range(start, len(self)):
             indices = chain.from_iterable(
                 order[step * size : (step + 1) * size] for order, size in zip(orders, self.sizes, strict=True)
             )
@@ -79,7 +84,7 @@ class FileViewLoader:
         half_labeled: None, or L for half-batches: half of each batch has labels in 0..L-1, half others (in an odd
             one these are one more), both shuffled on their own; an epoch is one pass over the longer list.
         num_workers: processes that decode; 0: this one does.
-        batch_size, seed, rank, world_size, epoch, device: as in :class:`utils.data.loaders.ViewLoader`.
+        batch_size, seed, rank, world_size, epoch, start, device: as in :class:`utils.data.loaders.ViewLoader`.
 
     Raises:
         UserError: from the iterator, for a file that cannot be decoded, naming it.
@@ -99,10 +104,11 @@ class FileViewLoader:
         rank: int = 0,
         world_size: int = 1,
         epoch: Callable[[], int] = lambda: 0,
+        start: Callable[[], int] = lambda: 0,
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        self.pipeline, self.epoch = pipeline, epoch
+        self.pipeline, self.epoch, self.start = pipeline, epoch, start
         self.seed, self.rank = seed, rank
         groups, sizes = [np.arange(len(paths))], [batch_size]
         if half_labeled is not None:
@@ -125,11 +131,16 @@ class FileViewLoader:
 
     def __iter__(self) -> Iterator[ViewBatch]:
         epoch = self.batches.epoch = self.epoch()
+        start = self.batches.start = self.start()
         generator = torch.Generator(device=self.device)
-        for step, batch in enumerate(self._loader):
+        for step, batch in enumerate(_decoded(self._loader), start):
             crops, labels = unpack(batch, self.device)
             generator.manual_seed(stream_seed(Stream.VIEWS, self.seed, epoch, step, self.rank))
             yield self.pipeline.finish(crops, generator), labels
+
+    def indices(self, epoch: int, step: int) -> list[int]:
+        """Which images a batch of this rank holds."""
+        return [index for _, _, index in next(self.batches.batches(epoch, step))]
 
 
 class FileEvalLoader:
@@ -172,6 +183,23 @@ class FileEvalLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[EvalBatch]:
-        for batch in self._loader:
+        for batch in _decoded(self._loader):
             (images,), labels = unpack(batch, self.device)
             yield self.pipeline.finish(images), labels
+
+
+def _decoded(loader: DataLoader) -> Iterator[Batch]:
+    """The batches of a loader; a worker that dies is an error for the user.
+
+    Raises:
+        UserError: when a worker was killed, by the system for its memory for instance.
+    """
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"a process that decodes images has died ({str(error).splitlines()[0]}); the system may have run out of "
+            "memory: lower --num_workers, and go on with --resume_from_checkpoint auto"
+        ) from error

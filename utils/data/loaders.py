@@ -30,6 +30,7 @@ class ViewLoader:
         seed: of the run.
         rank, world_size: which of how many processes this is.
         epoch: called when an epoch's first batch is drawn.
+        start: called then too: the first step to draw, above 0 where a run goes on in the middle of an epoch.
         device: where images are kept and views are made.
     """
 
@@ -44,6 +45,7 @@ class ViewLoader:
         rank: int = 0,
         world_size: int = 1,
         epoch: Callable[[], int] = lambda: 0,
+        start: Callable[[], int] = lambda: 0,
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
@@ -51,21 +53,30 @@ class ViewLoader:
         self.pipeline = pipeline
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.world_size = rank, world_size
-        self.epoch = epoch
+        self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
         return len(self.labels) // self.world_size // self.batch_size
 
     def __iter__(self) -> Iterator[ViewBatch]:
         epoch = self.epoch()
+        order = self._order(epoch)
         generator = torch.Generator(device=self.device)
-        generator.manual_seed(stream_seed(Stream.ORDER, self.seed, epoch))
-        order = torch.randperm(len(self.labels), generator=generator, device=self.device)
-        order = order[self.rank :: self.world_size]
-        for step in range(len(self)):
+        for step in range(self.start(), len(self)):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             generator.manual_seed(stream_seed(Stream.VIEWS, self.seed, epoch, step, self.rank))
             yield self.pipeline(self.images.index_select(0, rows), generator), self.labels.index_select(0, rows)
+
+    def indices(self, epoch: int, step: int) -> list[int]:
+        """Which images a batch of this rank holds."""
+        return self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size].tolist()
+
+    def _order(self, epoch: int) -> Tensor:
+        """This rank's images for a whole epoch."""
+        generator = torch.Generator(device=self.device)
+        generator.manual_seed(stream_seed(Stream.ORDER, self.seed, epoch))
+        order = torch.randperm(len(self.labels), generator=generator, device=self.device)
+        return order[self.rank :: self.world_size]
 
 
 class EvalLoader:

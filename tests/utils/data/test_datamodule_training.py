@@ -11,9 +11,11 @@ from utils.data import get_datamodule
 from utils.errors import UserError
 
 
-def attach(data, rank, world_size, epoch=0):
+def attach(data, rank, world_size, epoch=0, step=0):
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy, current_epoch=epoch)
+    progress = SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(ready=step)))
+    place = {"global_rank": rank, "world_size": world_size, "current_epoch": epoch}
+    data.trainer = SimpleNamespace(**place, strategy=strategy, fit_loop=SimpleNamespace(epoch_loop=progress))
     return data
 
 
@@ -34,6 +36,19 @@ def test_epoch_comes_from_the_trainer(datamodule):
     views, _ = next(iter(alone.train_dataloader()))
     assert torch.equal(later[0][0], views[0])
     assert not torch.equal(first[0][0], views[0])
+
+
+def test_an_epoch_goes_on_where_it_was_left(datamodule):
+    whole = attach(datamodule(), 0, 1).train_dataloader()
+    rest = attach(datamodule(), 0, 1, step=175).train_dataloader()
+    assert len(rest) == len(whole) == 180
+    for (views, labels), (same, truth) in zip(list(whole)[175:], rest, strict=True):
+        assert torch.equal(labels, truth)
+        assert all(map(torch.equal, views, same))
+    targets = datamodule()
+    targets.setup()
+    hidden = targets.split.hide_novel(targets.train_targets)
+    assert hidden[whole.indices(0, 179)].tolist() == truth.tolist()
 
 
 def test_batch_size_on_many_processes(datamodule):

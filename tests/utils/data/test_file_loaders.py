@@ -1,5 +1,8 @@
 """File loaders: the batches do not depend on the workers; halves are shuffled on their own; damage is named."""
 
+import multiprocessing
+import os
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -72,6 +75,22 @@ def test_workers_change_nothing(paths):
 def test_seed(paths):
     assert same(list(loader(paths)), list(loader(paths)))
     assert not same(list(loader(paths)), list(loader(paths, seed=1)))
+
+
+def test_an_epoch_goes_on_where_it_was_left(paths):
+    whole = list(loader(paths))
+    for workers in (0, 2):
+        later = loader(paths, num_workers=workers, start=lambda: 1)
+        assert same(whole[1:], list(later))
+    assert LABELS[later.indices(0, 2)].tolist() == whole[2][1].tolist()
+
+
+def test_a_worker_that_dies_is_told(paths):
+    batches = iter(loader(paths * 5, num_workers=1, batch_size=2))
+    next(batches)
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    with pytest.raises(UserError, match="a process that decodes images has died"):
+        list(batches)
 
 
 def test_damaged_file_is_named(paths, tmp_path):

@@ -1,0 +1,126 @@
+"""Which checkpoint a run goes on from, and the folder that a run has for itself."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from utils import files
+from utils.errors import UserError
+
+LAST = "last.ckpt"
+REPLACED = "replaced.ckpt"
+IDENTITY = (  # settings that make a run another one; those of pretraining and discovery
+    *("dataset", "imagenet_split", "labeled_classes", "num_labeled_classes", "num_unlabeled_classes", "image_size"),
+    *("arch", "width", "num_heads", "hidden_dim", "proj_dim", "num_hidden_layers", "overcluster_factor", "seed"),
+)
+SECONDS_TO_END = 10.0  # that a killed run's last processes may take
+
+
+def find_checkpoint(value: str | None, folder: Path, settings: Mapping[str, Any]) -> str | None:
+    """The checkpoint to go on from: a path, or with ``auto`` this run's last good one if there is any.
+
+    Args:
+        value: of ``--resume_from_checkpoint``.
+        folder: of the run.
+        settings: of the run.
+
+    Raises:
+        UserError: for a path that is not there, is damaged or is of another run; with ``auto`` if that is so for all
+            checkpoints that are there.
+    """
+    if value is None:
+        return None
+    if value != "auto":
+        check_checkpoint(Path(value), settings)
+        return value
+    there = [folder / name for name in (LAST, files.PREVIOUS) if (folder / name).is_file()]
+    problems = []
+    for path in there:
+        try:
+            check_checkpoint(path, settings)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        for problem in problems:
+            _say(f"warning: {problem}; going on from {path}")
+        return str(path)
+    if problems:
+        raise UserError("; ".join(problems) + "; remove what cannot be used to start anew")
+    return None
+
+
+def check_checkpoint(path: Path, settings: Mapping[str, Any]) -> None:
+    """Whether a run with these settings can go on from a checkpoint.
+
+    Raises:
+        UserError: for a damaged file, or that of another run.
+    """
+    checkpoint = files.load_torch(path)
+    if not isinstance(checkpoint, dict) or "loops" not in checkpoint or "hyper_parameters" not in checkpoint:
+        raise UserError(f"{path} is no checkpoint of a run (such as logs/<run>/last.ckpt)")
+    theirs = checkpoint["hyper_parameters"]
+    for name in IDENTITY:
+        if (name in theirs) != (name in settings):
+            raise UserError(f"{path} is a checkpoint of another stage of training: only one of the two has --{name}")
+        if name in settings and theirs[name] != settings[name]:
+            raise UserError(f"{path} is of another run: it has --{name} {theirs[name]}, this one {settings[name]}")
+
+
+@contextlib.contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """Keep a run's folder from other runs until this one ends, however it ends.
+
+    Raises:
+        UserError: when another run is writing there.
+    """
+    lock = _lock(folder)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+@rank_zero_only
+def _lock(folder: Path) -> int | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be used for the run's files ({error.strerror})") from None
+    until = time.monotonic() + SECONDS_TO_END
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except BlockingIOError:
+            if time.monotonic() > until:
+                os.close(handle)
+                raise UserError(f"another run is writing to {folder}; wait, or choose another --run_name") from None
+            time.sleep(0.2)
+        except OSError:  # a file system without locks
+            return handle
+
+
+@rank_zero_only
+def make_ready(folder: Path, resumed: bool) -> None:
+    """Clear a run's folder of what a killed one has left; a new run keeps the last checkpoint of the one before."""
+    files.remove_unfinished(folder)
+    if resumed:
+        return
+    (folder / "log.txt").unlink(missing_ok=True)
+    (folder / files.PREVIOUS).unlink(missing_ok=True)
+    if (folder / LAST).is_file():
+        os.replace(folder / LAST, folder / REPLACED)
+        _say(f"note: {folder} held a run; its checkpoint is kept as {REPLACED}, the other files are replaced")
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text, flush=True)
