@@ -93,7 +93,7 @@ def _fit(
     require_checkpoint(args.resume_from_checkpoint)
     pl.seed_everything(args.seed, verbose=False)
 
-    if args.num_unlabeled_classes == AUTO:
+    if getattr(args, "num_unlabeled_classes", None) == AUTO:
         _settle_number(args, stage)
     datamodule = get_datamodule(args, stage)
     rank_zero_only(datamodule.prepare_data)()
