@@ -5,7 +5,7 @@
     python train.py --dataset digits
 
 Settings are in config/config.yaml, and each of its keys is a flag that wins over it. The last command needs no
-download and takes about a minute on two CPU cores. Models are in models/<dataset>/; see docs/contrastive.md.
+download and takes a minute or two on two CPU cores. Models are in models/<dataset>/; see docs/contrastive.md.
 """
 
 from utils import cli

@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16, help="channels of the first stage [16]")
     parser.add_argument("--image_size", type=int, default=96, help="side of the views [96]")
     parser.add_argument("--batch_size", type=int, default=64, help="images [64]")
-    parser.add_argument("--steps", type=int, default=5, help="of each kind; the median counts [5]")
+    parser.add_argument("--steps", type=int, default=3, help="of each kind; the median counts [3]")
     parser.add_argument("--out", default="logs/disentangle_step.json", help="[logs/disentangle_step.json]")
     args = parser.parse_args()
 
