@@ -19,6 +19,7 @@ from utils.experiment import load_discoverer
 from utils.report import clusters, confusion, figures
 from utils.report.collect import collect
 from utils.report.reproduce import discovery_main, reproduce_words
+from utils.settings import RECORDED
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FIGURES = {
@@ -134,7 +135,7 @@ def test_the_command_gives_the_same_settings(found):
     assert discovery_main(hparams) == "main_discover_inter_intra.py"
     words = shlex.split(shlex.join(reproduce_words(hparams)))
     again = vars(cli.parse("discover", words, factors=Discoverer.factors))
-    known = {name: value for name, value in hparams.items() if name not in ("pretrained_from", "class_names")}
+    known = {name: value for name, value in hparams.items() if name not in RECORDED}
     assert again | {"pretrained": None, "image_size": 8} == known | {"image_size": 8}
     assert again["pretrained"] == hparams["pretrained_from"]
 

@@ -55,6 +55,8 @@ def test_files_of_a_run(tiny_run):
     folder, _, pretrained = tiny_run
     names = {path.name for path in folder.iterdir()}
     assert names == {
+        "report.html",
+        "figures",
         "last.ckpt",
         "hparams.yaml",
         "metrics.csv",

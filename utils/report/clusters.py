@@ -79,10 +79,8 @@ def pair_sheets(found: Collection) -> list[Sheet]:
         rows = np.flatnonzero((part.labels == label) & (part.output == output))
         rows = rows[np.argsort(-part.margin[rows], kind="stable")][:EXAMPLES]
         share = number / table[label].sum()
-        title = (
-            f"{found.class_name(label)} taken for {taken_for} ({found.outputs[output]}): {counted(number)}, "
-            f"{share:.1%} of the class"
-        )
+        aside = "" if found.outputs[output] == taken_for else f" ({found.outputs[output]})"
+        title = f"{found.class_name(label)} taken for {taken_for}{aside}: {counted(number)}, {share:.1%} of the class"
         sheets.append(_sheet(found, title, name, [("surest mistakes", rows)], -1, (part.margin, part.distance)))
     return sheets
 
