@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
 from utils import files
+from utils.errors import printable
 from utils.loggers import CSVLogger
 
 SHOWN = ("loss", "loss_supervised", "val/acc", "unlab/train/acc/best", "unlab/test/acc/best", "lab/test/acc")
@@ -125,7 +126,7 @@ class RunFiles(Callback):
         figures = {"curves": plot_curves(self.folder / "metrics.csv")}
         evaluation = getattr(pl_module, "evaluation", None)
         if evaluation is not None and evaluation.joint_table.sum():
-            names = trainer.datamodule.split.names  # type: ignore[attr-defined]
+            names = tuple(map(printable, trainer.datamodule.split.names))  # type: ignore[attr-defined]
             figures["confusion"] = plot_confusion(
                 evaluation.joint_table, names, pl_module.hparams["num_labeled_classes"]
             )
@@ -140,7 +141,7 @@ class RunFiles(Callback):
 
 
 def _append(path: Path, text: str) -> None:
-    with open(path, "a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text + "\n")
 
 

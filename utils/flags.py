@@ -130,6 +130,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "loop": (
         Flag("resume_from_checkpoint", None, "PATH of a checkpoint, or 'auto' for this run's last one"),
         Flag("checkpoint_minutes", 10.0, "longest time between two checkpoints of a run", float, check=NOT_NEGATIVE),
+        Flag("on_nonfinite", "stop", "what to do with a loss that is not finite", extra={"choices": ["stop", "skip"]}),
         Flag("check_val_every_n_epoch", 1, "epochs between two evaluations", int, check=AT_LEAST_ONE),
         Flag("num_sanity_val_steps", 2, "evaluation batches before training, as a check", int),
         Flag("limit_train_batches", 1.0, "share (0.25) or number (20) of training batches", share_or_count),
