@@ -42,14 +42,14 @@ def assert_same_run(folder, other):
     assert not list(other.glob(".*"))
 
 
-def stopping(hook, epoch, number):
-    """A discoverer that receives a signal in a hook of the second epoch, in its second batch."""
+def stopping(hook, epoch, number, place=1):
+    """A discoverer that receives a signal in a hook, in a batch of an epoch."""
 
     class Stopping(Discoverer):
         pass
 
     def signalled(self, batch, batch_idx, *args):
-        if self.trainer.state.fn == "fit" and self.current_epoch == epoch and batch_idx == 1:
+        if self.trainer.state.fn == "fit" and self.current_epoch == epoch and batch_idx == place:
             os.kill(os.getpid(), number)
         return getattr(Discoverer, hook)(self, batch, batch_idx, *args)
 

@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
 from utils import files
+from utils.errors import printable
 from utils.loggers import CSVLogger
 
 SHOWN = (
@@ -128,7 +129,7 @@ class RunFiles(Callback):
         figures = {"curves": plot_curves(self.folder / "metrics.csv")}
         evaluation: Any = getattr(pl_module, "evaluation", None)
         if hasattr(evaluation, "joint_table") and evaluation.joint_table.sum():
-            names = trainer.datamodule.split.names  # type: ignore[attr-defined]
+            names = tuple(map(printable, trainer.datamodule.split.names))  # type: ignore[attr-defined]
             figures["confusion"] = plot_confusion(
                 evaluation.joint_table, names, pl_module.hparams["num_labeled_classes"]
             )
@@ -142,7 +143,7 @@ class RunFiles(Callback):
 
 
 def _append(path: Path, text: str) -> None:
-    with open(path, "a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text + "\n")
 
 

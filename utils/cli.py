@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from utils.errors import UserError
+from utils.errors import UserError, printable
 from utils.flag import CD, NCD_DATA
 from utils.flags import GROUPS, PRECISIONS
 from utils.settings import check, factor_flag
@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
             flag = message.split(": ", 1)[1].strip().split(" ")[0].split("=")[0]
             near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
             message = f"unknown flag '{flag}'" + (f"; did you mean {near[0]}?" if near else "; see --help")
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)}\n")
 
 
 def build_parser(
@@ -205,7 +205,7 @@ def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> 
     except UserError as error:
         if args.debug:
             raise
-        print(f"{os.path.basename(sys.argv[0])}: error: {error}", file=sys.stderr)
+        print(f"{os.path.basename(sys.argv[0])}: error: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     if isinstance(code, int) and code:
         sys.exit(code)

@@ -11,3 +11,14 @@ class NonFiniteError(UserError):
     """The loss or its gradient is not a finite number, and the run was told to stop there."""
 
     exit_code = 3
+
+
+def printable(text: str) -> str:
+    r"""A text in one line that any terminal and file takes: control characters and undecodable bytes as escapes.
+
+    >>> printable("a\nb")
+    'a\\nb'
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
+    )

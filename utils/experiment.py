@@ -15,6 +15,7 @@ from utils import callbacks, cli, files, resuming
 from utils.batch_norm import ViewSyncBatchNorm
 from utils.data import contrastive_datamodule, get_datamodule
 from utils.data.datamodules import NCDDataModule
+from utils.data.file_loaders import told_of_dead_workers
 from utils.discoverer import Discoverer
 from utils.disentangler import Disentangler
 from utils.disentangling_net import load_net
@@ -23,6 +24,7 @@ from utils.flag import AUTO
 from utils.interruptions import Interruptions
 from utils.last_checkpoint import LastCheckpoint
 from utils.loggers import CSVLogger, wandb_logger
+from utils.nonfinite import NonFinite
 from utils.pretrainer import Pretrainer
 from utils.records import ModelFiles, Pictures
 
@@ -108,7 +110,8 @@ def _fit(
         resume = resuming.find_checkpoint(args.resume_from_checkpoint, folder, vars(args))
         resuming.make_ready(folder, resumed=resume is not None)
         trainer = _trainer(args, folder, extra, started, resume is not None, interruptions)
-        trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+        with told_of_dead_workers():
+            trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     return trainer
 
 
@@ -131,6 +134,7 @@ def _trainer(
         plugins=plugins,
         callbacks=[
             callbacks.StartScreen(folder),
+            NonFinite(folder, args.on_nonfinite),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
             *extra,  # before the checkpoint, which holds their state
             LastCheckpoint(folder / resuming.LAST, args.checkpoint_minutes, interruptions),
@@ -268,9 +272,14 @@ def load_discoverer(path: str) -> Discoverer:
         UserError: when the file is absent or is no discovery checkpoint.
     """
     checkpoint = files.load_torch(path)
-    if not isinstance(checkpoint, dict) or "num_heads" not in checkpoint.get("hyper_parameters", {}):
+    settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    if not isinstance(settings, dict) or "num_heads" not in settings:
         raise UserError(f"{path} is not a checkpoint of a discovery run (such as logs/<run>/last.ckpt)")
-    return Discoverer.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    try:
+        return Discoverer.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is not a checkpoint of this version's discovery ({reason})") from error
 
 
 def require_devices(args: argparse.Namespace) -> None:

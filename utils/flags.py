@@ -215,6 +215,13 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         ),
         Flag("checkpoint", None, "the checkpoint (last.ckpt) of --reload", stages=DISENTANGLE),
         Flag("checkpoint_minutes", 10.0, "longest time between two checkpoints of a run", float, TRAIN, NOT_NEGATIVE),
+        Flag(
+            "on_nonfinite",
+            "stop",
+            "what to do with a loss that is not finite",
+            stages=TRAIN,
+            extra={"choices": ["stop", "skip"]},
+        ),
         Flag("check_val_every_n_epoch", 1, "epochs between two evaluations", int, check=AT_LEAST_ONE),
         Flag("num_sanity_val_steps", 2, "evaluation batches before training, as a check", int),
         Flag("limit_train_batches", 1.0, "share (0.25) or number (20) of training batches", share_or_count, TRAIN),

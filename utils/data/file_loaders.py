@@ -4,6 +4,7 @@ Letters: N images, B batch, V views.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 import numpy as np
@@ -189,13 +190,20 @@ class FileEvalLoader:
 
 
 def _decoded(loader: DataLoader) -> Iterator[Batch]:
-    """The batches of a loader; a worker that dies is an error for the user.
+    """The batches of a loader."""
+    with told_of_dead_workers():
+        yield from loader
+
+
+@contextmanager
+def told_of_dead_workers() -> Iterator[None]:
+    """A worker that dies is an error for the user, wherever its death is noticed: torch raises from a signal's handler.
 
     Raises:
         UserError: when a worker was killed, by the system for its memory for instance.
     """
     try:
-        yield from loader
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

@@ -14,10 +14,22 @@ SHOWN = 5  # names in a message
 
 
 def list_images(folder: Path) -> list[str]:
-    """Paths of the image files anywhere below ``folder``, sorted; hidden files and folders are passed over."""
+    """Paths of the image files anywhere below ``folder``, sorted; hidden files and folders are passed over.
+
+    Links are followed, but no folder is entered from within itself: a link to one above would never end.
+    """
     found = []
     for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        above = os.path.realpath(root) + os.sep
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not (
+                os.path.islink(link := os.path.join(root, name))
+                and above.startswith(os.path.realpath(link).rstrip(os.sep) + os.sep)
+            )
+        ]
         found += [
             os.path.join(root, name)
             for name in files

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from utils.data.containers import ImageArrays, ImageFiles
 from utils.data.splits import ClassSplit
-from utils.errors import UserError
+from utils.errors import UserError, printable
 
 Images = Tensor | list[str]
 NAMED = 5  # classes named on the start-up screen
@@ -110,4 +110,4 @@ def to_tensor(images: np.ndarray) -> Tensor:
 
 def named_classes(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
-    return ", ".join(names[:NAMED]) + (f", … {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return ", ".join(map(printable, names[:NAMED])) + (f", … {len(names) - NAMED} more" if len(names) > NAMED else "")

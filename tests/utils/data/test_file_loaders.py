@@ -86,7 +86,7 @@ def test_an_epoch_goes_on_where_it_was_left(paths):
 
 
 def test_a_worker_that_dies_is_told(paths):
-    batches = iter(loader(paths * 5, num_workers=1, batch_size=2))
+    batches = iter(loader(paths, num_workers=1, batch_size=1))
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     with pytest.raises(UserError, match="a process that decodes images has died"):

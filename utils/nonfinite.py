@@ -1,0 +1,139 @@
+"""What happens when the loss or its gradient is not a finite number: one message, the state before it, or a skip."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import Tensor
+
+from utils import files
+from utils.distributed import several_processes, sum_over_processes
+from utils.errors import NonFiniteError
+
+NAME = "nonfinite.ckpt"
+STEPS_BETWEEN_LOOKS = 50
+
+
+class NonFinite(Callback):
+    """Keeps steps with numbers that are not finite from the weights.
+
+    On a CPU every step is looked at. On a GPU the optimizer itself leaves such a step out (the flag by which loss
+    scaling does so), without the host knowing; the host looks every ``STEPS_BETWEEN_LOOKS`` steps, at the end of an
+    epoch and before a checkpoint, and with ``stop`` nothing is learnt from the first such step on until then.
+
+    Args:
+        folder: of the run, for the state before the step.
+        mode: ``stop`` or ``skip``.
+    """
+
+    def __init__(self, folder: Path, mode: str) -> None:
+        self.path = folder / NAME
+        self.mode = mode
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.running = list(pl_module.buffers())  # what a forward pass changes
+        self.kept = [value.clone() for value in self.running]
+        self.bad = torch.zeros((), dtype=torch.bool, device=pl_module.device)
+        self.step = torch.zeros((), dtype=torch.long, device=pl_module.device)  # of this epoch, the first bad one
+        self.values: Tensor | None = None  # its scalars, then its gradient norm
+        self.skipped = torch.zeros((), dtype=torch.long, device=pl_module.device)
+        self.on_host = pl_module.device.type == "cpu"
+        if not self.on_host:
+            _begin_momentum(trainer.optimizers)
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        if self.on_host or self.mode == "skip":
+            torch._foreach_copy_(self.kept, self.running)
+
+    def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        scalars = pl_module.means.last  # type: ignore[union-attr]
+        if trainer.scaler is None:
+            gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
+            norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        else:  # infinite gradients belong to loss scaling, which leaves such steps out by itself
+            norm = torch.zeros((), device=pl_module.device)
+        values = torch.cat([scalars, norm.double()[None]])  # type: ignore[list-item]
+        # The gradients of several processes are the same, their losses are not: all have to decide alike.
+        decisive = values[-1:] if several_processes() and trainer.scaler is None else values
+        bad = ~decisive.isfinite().all()
+        if self.on_host:
+            if bad:
+                self._meet(trainer, pl_module, values)
+            return
+        first = bad & ~self.bad
+        self.values = values if self.values is None else torch.where(first, values, self.values)
+        self.step = torch.where(first, trainer.fit_loop.batch_idx, self.step)
+        self.skipped += bad
+        self.bad |= bad
+        if trainer.scaler is None:
+            leave_out = bad if self.mode == "skip" else self.bad
+            for optimizer in trainer.optimizers:
+                optimizer.found_inf = leave_out.float()  # type: ignore[attr-defined]
+        if self.mode == "skip":
+            for value, kept in zip(self.running, self.kept, strict=True):
+                torch.where(bad, kept, value, out=value)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        if (args[-1] + 1) % STEPS_BETWEEN_LOOKS == 0:
+            self._look(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._look(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any) -> None:
+        self._look(trainer, pl_module)
+
+    def _look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Whether any process has met such a step on its GPU; all of them ask at the same steps."""
+        if self.on_host or not hasattr(self, "bad"):
+            return
+        if sum_over_processes(self.bad.double()).item():
+            self.bad.zero_()
+            self._tell(trainer, pl_module, self.values, int(self.step), int(self.skipped))
+            self.skipped.zero_()
+        torch._foreach_copy_(self.kept, self.running)
+
+    def _meet(self, trainer: pl.Trainer, pl_module: pl.LightningModule, values: Tensor) -> None:
+        """A step that the host knows of before the optimizer: nothing of it stays."""
+        torch._foreach_copy_(self.running, self.kept)
+        for parameter in pl_module.parameters():
+            parameter.grad = None
+        self._tell(trainer, pl_module, values, trainer.fit_loop.batch_idx, 1)
+
+    def _tell(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, values: Tensor | None, step: int, count: int
+    ) -> None:
+        names = [*pl_module.means.names, "gradient norm"]  # type: ignore[union-attr, misc]
+        numbers = dict(zip(names, [] if values is None else values.tolist(), strict=False))
+        wrong = [name for name, number in numbers.items() if not math.isfinite(number)]
+        shown = ", ".join(f"{name} {number:.4g}" for name, number in numbers.items())
+        message = (
+            f"not finite in epoch {trainer.current_epoch + 1}, step {step + 1}: "
+            f"{', '.join(wrong) or 'on another process'} ({shown}; learning rate {pl_module.lr:.4g})"
+        )
+        if self.mode == "skip":
+            rank_zero_only(print)(f"warning: {message}; skipped ({count} steps)", flush=True)
+            return
+        rank = trainer.global_rank
+        loader: Any = trainer.train_dataloader
+        indices = loader.indices(trainer.current_epoch, step) if hasattr(loader, "indices") else []
+        torch._foreach_copy_(self.running, self.kept)
+        checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        where = {"epoch": trainer.current_epoch, "step": step, "rank": rank, "indices": indices, "values": numbers}
+        if trainer.is_global_zero:
+            files.save_torch(self.path, checkpoint | {"nonfinite": where})
+        raise NonFiniteError(f"{message}; the batch's indices and the state before it are in {self.path}")
+
+
+def _begin_momentum(optimizers: list[torch.optim.Optimizer]) -> None:
+    """Momentum of zero instead of none: a first step that is left out would else leave it undefined."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"] if group.get("momentum") and group.get("fused") else []:
+                state = optimizer.state[parameter]
+                if state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
