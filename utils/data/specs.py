@@ -136,11 +136,14 @@ DIGITS_DEFAULTS = {  # how they were chosen: docs/quickstart.md
     "pretrain": {**DIGITS_MODEL, "max_epochs": 8, "warmup_epochs": 1},
     "discover": {
         **DIGITS_MODEL,
-        "max_epochs": 48,
+        "max_epochs": 36,
         "warmup_epochs": 4,
         "num_heads": 4,
         "hidden_dim": 256,
         "proj_dim": 64,
+        "epsilon_sk": 0.02,
+        "factor_inter": 0.1,
+        "weight_decay_opt": 1e-3,
         "check_val_every_n_epoch": 6,
     },
 }
