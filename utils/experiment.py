@@ -16,6 +16,7 @@ from utils.data import get_datamodule
 from utils.data.file_loaders import told_of_dead_workers
 from utils.discoverer import Discoverer
 from utils.errors import UserError
+from utils.fail_together import FailTogether
 from utils.interruptions import Interruptions
 from utils.last_checkpoint import LastCheckpoint
 from utils.loggers import CSVLogger, wandb_logger
@@ -76,7 +77,7 @@ def _trainer(
     plugins: list = [files.AtomicCheckpointIO()]
     if settings.pop("sync_batchnorm"):
         plugins.append(ViewSyncBatchNorm())
-    loggers = [CSVLogger(folder, resume=resumed), *wandb_logger(args, folder)]
+    loggers = [CSVLogger(folder, resume=resumed), *wandb_logger(args, folder, resumed)]
     trainer = pl.Trainer(
         **settings,
         logger=loggers,
@@ -87,6 +88,7 @@ def _trainer(
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
             LastCheckpoint(folder / resuming.LAST, args.checkpoint_minutes, interruptions),
             *extra,
+            FailTogether(),
             callbacks.RunFiles(folder, started),
         ],
         enable_model_summary=False,
