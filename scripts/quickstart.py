@@ -22,14 +22,20 @@ def main() -> None:
     parser.add_argument("--seed", default="0", help="seed of weights, order and views [0]")
     parser.add_argument("--log_dir", default="logs", help="folder of all runs [logs]")
     parser.add_argument("--run_name", default="quickstart", help="folder of this run in --log_dir [quickstart]")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of torch; one gives the same numbers on all machines [1]"
+    )
     args, flags = parser.parse_known_args()
 
     started = time.monotonic()
     print("discover the digits 5 to 9 after seeing labels of 0 to 4 alone\n", flush=True)
+    import torch
+
     from main_discover_inter_intra import Discoverer
     from utils import cli, experiment, files
     from utils.report.tables import metrics_table
 
+    torch.set_num_threads(args.threads)
     folder = Path(args.log_dir) / args.run_name
     common = ["--dataset", "digits", "--seed", args.seed, "--log_dir", args.log_dir, "--no-wandb", *flags]
     names = ["--comment", f"quickstart-seed{args.seed}", "--run_name", f"{args.run_name}/pretrain"]

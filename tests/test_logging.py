@@ -56,6 +56,20 @@ def test_without_login_the_run_is_offline_with_one_line_and_whole(no_login, tmp_
     assert {"curves", "confusion"} <= {name.split("/")[0] for name in history}
 
 
+def test_a_resumed_run_keeps_its_id_and_its_rows(no_login, tmp_path):
+    tiny_discovery(tmp_path, "--offline", "--wandb", "--max_epochs", "1")
+    tiny_discovery(tmp_path, "--offline", "--wandb", "--max_epochs", "2", "--resume_from_checkpoint", "auto")
+    folder = tmp_path / "logs" / "run" / "wandb"
+    run_id = (folder / "id.txt").read_text()
+    paths = sorted(folder.glob(f"offline-run-*-{run_id}/run-{run_id}.wandb"), key=lambda path: path.stat().st_mtime)
+    assert len(paths) == len(list(folder.glob("offline-run-*/run-*.wandb"))) == 2
+    epochs = []
+    for path in paths:
+        items = [item for record in wandb_records(path) for item in record.history.item]
+        epochs.append([float(item.value_json) for item in items if "epoch" in (item.key, *item.nested_key)])
+    assert sorted(epochs) == [[0], [0, 1]]  # the later file is complete by itself
+
+
 def test_wandb_that_is_not_installed_is_one_line(monkeypatch, tmp_path, capsys):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else find_spec(name))

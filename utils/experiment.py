@@ -20,6 +20,7 @@ from utils.discoverer import Discoverer
 from utils.disentangler import Disentangler
 from utils.disentangling_net import load_net
 from utils.errors import UserError
+from utils.fail_together import FailTogether
 from utils.flag import AUTO
 from utils.interruptions import Interruptions
 from utils.last_checkpoint import LastCheckpoint
@@ -127,7 +128,7 @@ def _trainer(
     plugins: list = [files.AtomicCheckpointIO()]
     if settings.pop("sync_batchnorm"):
         plugins.append(ViewSyncBatchNorm())
-    loggers = [CSVLogger(folder, resume=resumed), *wandb_logger(args, folder)]
+    loggers = [CSVLogger(folder, resume=resumed), *wandb_logger(args, folder, resumed)]
     trainer = pl.Trainer(
         **settings,
         logger=loggers,
@@ -138,6 +139,7 @@ def _trainer(
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
             *extra,  # before the checkpoint, which holds their state
             LastCheckpoint(folder / resuming.LAST, args.checkpoint_minutes, interruptions),
+            FailTogether(),
             callbacks.RunFiles(folder, started),
         ],
         enable_model_summary=False,

@@ -4,6 +4,7 @@ import argparse
 import csv
 import importlib.util
 import io
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,11 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def wandb_logger(args: argparse.Namespace, folder: Path) -> list[Logger]:
+def wandb_logger(args: argparse.Namespace, folder: Path, resumed: bool = False) -> list[Logger]:
     """The W&B logger in a list, which is empty with ``--no-wandb`` or where W&B is not installed.
 
-    Online if logged in; otherwise, and when the service cannot be reached, offline with one line saying so.
+    Online if logged in; otherwise, and when the service cannot be reached, offline with one line saying so. A run that
+    is resumed goes on under its id.
     """
     if not getattr(args, "wandb", getattr(args, "use_wandb", False)):  # the two families of mains name it differently
         return []
@@ -103,6 +105,22 @@ def wandb_logger(args: argparse.Namespace, folder: Path) -> list[Logger]:
     import wandb
     from pytorch_lightning.loggers import WandbLogger
 
+    class StepLogger(WandbLogger):
+        """Rows are told by their step, so that W&B leaves out what it has already when they come again."""
+
+        @rank_zero_only
+        def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+            self.experiment.log(dict(metrics) | ({} if step is None else {"trainer/global_step": step}), step=step)
+
+        @rank_zero_only
+        def restore_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+            for row in rows:
+                self.log_metrics(
+                    {k: float(v) for k, v in row.items() if k != "step" and v not in ("", None)}, row["step"]
+                )
+
+    known = folder / "wandb" / "id.txt"
+    run_id = known.read_text().strip() if resumed and known.is_file() else uuid.uuid4().hex[:8]
     offline = args.offline
     if not offline and not wandb.login(prompt=False, verify=False):
         _say("W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)")
@@ -111,8 +129,9 @@ def wandb_logger(args: argparse.Namespace, folder: Path) -> list[Logger]:
     def logger(offline: bool) -> WandbLogger:
         settings = wandb.Settings(mode="offline" if offline else "online", console="off", silent=True, init_timeout=30)
         where = {"name": folder.name, "project": args.project, "entity": args.entity, "save_dir": str(folder)}
-        made = WandbLogger(**where, offline=offline, settings=settings)
+        made = StepLogger(**where, id=run_id, resume="allow", offline=offline, settings=settings)
         made.experiment  # noqa: B018  starts the run now, on rank 0, so that a failure shows here
+        rank_zero_only(write_text)(known, run_id)
         return made
 
     try:

@@ -136,7 +136,7 @@ DIGITS_DEFAULTS = {  # how they were chosen: docs/quickstart.md
     "pretrain": {**DIGITS_MODEL, "max_epochs": 8, "warmup_epochs": 1},
     "discover": {
         **DIGITS_MODEL,
-        "max_epochs": 36,
+        "max_epochs": 32,
         "warmup_epochs": 4,
         "num_heads": 4,
         "hidden_dim": 256,
