@@ -23,7 +23,7 @@ setup: .venv/.dev ## make .venv with all that the program and its tests need
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 
-quickstart: .venv/.done ## discover the digits 5 to 9 after seeing labels of 0 to 4 alone (SEED=0), about 90 seconds
+quickstart: .venv/.done ## discover the digits 5 to 9 after seeing labels of 0 to 4 alone (SEED=0), little over a minute
 	$(BIN)/python scripts/quickstart.py --seed $(SEED)
 
 test: .venv/.dev ## the tests, in under 10 minutes on 2 cores
