@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from utils import cli
+from utils.data.specs import DIGITS_DEFAULTS
 from utils.flags import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -233,7 +234,7 @@ SPLITS = {  # dataset, L, U, comment, over-clustering, weight of inter beside in
     "imagenet-a": ("ImageNet", 882, 30, "882_30-A", 4, 0.05, IMAGENET | {"imagenet_split": "A"}),
     "imagenet-b": ("ImageNet", 882, 30, "882_30-B", 4, 0.05, IMAGENET | {"imagenet_split": "B"}),
     "imagenet-c": ("ImageNet", 882, 30, "882_30-C", 4, 0.05, IMAGENET | {"imagenet_split": "C"}),
-    "digits": ("digits", 5, 5, "5_5", None, 0.05, {}),
+    "digits": ("digits", 5, 5, "5_5", None, 0.1, {}),
 }
 MAINS = {
     "uno": ("main_discover.py", {}),
@@ -271,6 +272,8 @@ def test_scripts_have_the_published_settings(split, script_commands):
     assert discovery == ablation[list(MAINS).index("inter_intra")]
     for words, (suffix, (_, factors)) in zip(ablation, MAINS.items(), strict=True):
         stage, args = parse(words)
+        brought = DIGITS_DEFAULTS["discover"] if dataset == "digits" else {}
+        factors = {name: brought.get(name, weight) for name, weight in factors.items()}
         expected = common | others | factors | {"pretrained": left_behind, "comment": f"{comment}_{suffix}"}
         expected |= {"factor_inter": inter} if suffix == "inter_intra" else {}
         expected |= {} if overcluster is None else {"overcluster_factor": overcluster}

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import struct
+import time
 
 import pytest
 
@@ -29,6 +30,17 @@ def wandb_records(path):
             parts = b""
 
 
+def whole_run(path, patience=60):
+    """All records, once the last one is there: W&B's own process writes the file, and may be a moment behind."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        records = list(wandb_records(path))
+        if records and records[-1].HasField("exit"):
+            return records
+        time.sleep(0.2)
+    raise AssertionError(f"{path} has no end")
+
+
 @pytest.fixture
 def no_login(monkeypatch, tmp_path):
     """A machine where nobody has logged in to W&B."""
@@ -46,7 +58,7 @@ def test_without_login_the_run_is_offline_with_one_line_and_whole(no_login, tmp_
     folder = tmp_path / "logs" / "run"
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     history: dict[str, list[str]] = {}
-    for record in wandb_records(path):
+    for record in whole_run(path):
         for item in record.history.item:  # one record for each call of log
             history.setdefault(item.key or "/".join(item.nested_key), []).append(item.value_json)
     with open(folder / "metrics.csv", newline="") as file:
@@ -65,7 +77,7 @@ def test_a_resumed_run_keeps_its_id_and_its_rows(no_login, tmp_path):
     assert len(paths) == len(list(folder.glob("offline-run-*/run-*.wandb"))) == 2
     epochs = []
     for path in paths:
-        items = [item for record in wandb_records(path) for item in record.history.item]
+        items = [item for record in whole_run(path) for item in record.history.item]
         epochs.append([float(item.value_json) for item in items if "epoch" in (item.key, *item.nested_key)])
     assert sorted(epochs) == [[0], [0, 1]]  # the later file is complete by itself
 

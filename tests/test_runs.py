@@ -73,7 +73,7 @@ def test_files_of_a_run(tiny_run):
     assert set(table[0]) >= SEED_KEYS
     assert all(row["unlab/test/acc/best"] for row in table)
     settings = yaml.safe_load((folder / "hparams.yaml").read_text())
-    assert (settings["dataset"], settings["pretrained"], settings["factor_inter"]) == ("digits", str(pretrained), 0.05)
+    assert (settings["dataset"], settings["pretrained"], settings["factor_inter"]) == ("digits", str(pretrained), 0.1)
     assert "novel (5, 6, 7, 8, 9)" in (folder / "log.txt").read_text()
 
 
@@ -106,7 +106,7 @@ def test_load_from_checkpoint_needs_no_other_file(tiny_run, tmp_path):
     finally:
         hidden.rename(pretrained)
     assert_same_weights(module.state_dict(), trainer.lightning_module.state_dict())
-    assert module.hparams["factor_inter"] == 0.05
+    assert module.hparams["factor_inter"] == 0.1
     assert module.pretrained_path == str(pretrained)
 
 

@@ -135,6 +135,7 @@ class RunFiles(Callback):
             )
         for name, figure in figures.items():
             save_png(figure, self.folder / f"{name}.png")
+        for name in figures:  # all at once: what is logged while another picture is drawn can miss the end of the run
             log_picture(trainer, name, self.folder / f"{name}.png")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
