@@ -115,8 +115,18 @@ def test_flags_that_are_named_exist():
     known = {flag.name: flag for rows in GROUPS.values() for flag in rows}
     flags = {f"--{name}" for name in known} | {f"--no-{name}" for name, flag in known.items() if flag.kind is bool}
     for path in [*PAGES, *SHELL]:
-        for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", path.read_text()):
+        text = re.sub(r"python benchmarks/.*", "", path.read_text())  # they have flags of their own
+        for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", text):
             assert flag in flags | NOT_OURS or flag.startswith("--factor_"), f"{path.name}: {flag}"
+
+
+@pytest.mark.parametrize(
+    "words", sorted({w for p in PAGES for w in re.findall(r"python (benchmarks/.*)", p.read_text())})
+)
+def test_flags_of_benchmarks_exist(words):
+    script, *flags = shlex.split(words)
+    text = "".join((ROOT / path).read_text() for path in (script, "benchmarks/measure.py"))
+    assert [flag for flag in flags if flag.startswith("--") and f'"{flag}"' not in text] == []
 
 
 def test_every_flag_is_documented():
