@@ -24,6 +24,9 @@ SHELL = sorted((ROOT / "scripts").rglob("*.sh"))
 ENTRIES = [path for path in SHELL if path.name in ("pretrain.sh", "discover.sh", "ablation.sh")]
 MAINS_OF_CD = [ROOT / "train.py", ROOT / "evaluate.py"]
 NOT_OURS = {"--help"}  # argparse's own
+NOT_OURS |= {"--no-deps", "--disable-pip"}  # pip-audit's
+NOT_OURS |= {"--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint"}  # torchrun's
+NOT_OURS |= {"--ntasks-per-node", "--gpus-per-node", "--requeue", "--signal", "--open-mode"}  # SLURM's
 BY_NAME = {"ids": lambda path: str(path.relative_to(ROOT))}
 MAIN = r"(?:main_\w+|train|evaluate)\.py"
 COMMAND = re.compile(rf"^[ \t]*(?:CUDA_VISIBLE_DEVICES=\S+ )?python ({MAIN}(?:.*\\\n)*.*)$", re.MULTILINE)
