@@ -137,3 +137,53 @@ def test_discovery_on_two_processes(tmp_path, flags):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=200)
     for name, value in json.loads(evaluated.read_text()).items():
         assert metrics[name] == pytest.approx(value, abs=1e-6), name
+
+
+FAILING = """
+import os, sys
+from main_discover_inter_intra import Discoverer
+from utils import cli, experiment
+from utils.errors import UserError
+
+class Failing(Discoverer):
+    def training_step(self, batch, batch_idx):
+        fault, rank = os.environ["FAULT"].split()
+        if self.current_epoch == 1 and batch_idx == 1 and self.global_rank == int(rank):
+            if fault == "error":
+                raise UserError("this process has a problem")
+            os.kill(os.getpid(), 15)
+        return super().training_step(batch, batch_idx)
+
+cli.run(lambda args: experiment.discover(Failing, args), cli.parse("discover", factors=Discoverer.factors))
+"""
+
+
+def run_two(folder, name, fault, *flags):
+    """A run of two processes, in which something happens to one."""
+    script = folder / "failing.py"
+    script.write_text(FAILING)
+    words = [*TINY["common"], *TINY["discover"], "--num_processes", "2", "--distributed_backend", "ddp", *flags]
+    words += ["--max_epochs", "3", "--batch_size", "32", "--log_dir", str(folder), "--run_name", name]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "FAULT": fault, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, env=environment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_that_fails_ends_both_with_its_message_and_code(tmp_path, rank):
+    done = run_two(tmp_path, "run", f"error {rank}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error: this process has a problem") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_stop_and_go_on(tmp_path, rank):
+    assert run_two(tmp_path, "whole", "error 9").returncode == 0
+    stopped = run_two(tmp_path, "run", f"signal {rank}")
+    assert stopped.returncode == 143, stopped.stderr
+    resumed = run_two(tmp_path, "run", "error 9", "--resume_from_checkpoint", "auto")
+    assert resumed.returncode == 0, resumed.stderr
+    assert (tmp_path / "run" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
