@@ -44,7 +44,7 @@ def test_the_notebook_and_the_script(tmp_path, capsys):
     models = str(tmp_path / "models")
     code = code.replace("EPOCHS = 10", "EPOCHS = 1").replace('f"models/', f'f"{models}/')
     where = f'"--model_dir", "{models}", "--log_dir", "{tmp_path}"'
-    code = code.replace('"--no-tsne"]', f'"--no-tsne", {where}]').replace("plot_tsne(outputs, labels,", "print(")
+    code = code.replace('"--no-tsne"]', f'"--no-tsne", {where}]').replace("plot_panels(outputs, labels,", "print(")
     space: dict = {}
     directory = os.getcwd()
     try:

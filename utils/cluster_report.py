@@ -75,11 +75,11 @@ def pictures(module: Any, datamodule: Any, tsne: bool, lime: str | list[int] | N
     Raises:
         UserError: as :func:`lime_pictures`.
     """
-    from utils.report.embeddings import plot_tsne
+    from utils.report.embedding import plot_panels
 
     evaluation, figures = module.evaluation, {}
     if tsne:
-        figures["tsne"] = plot_tsne(evaluation.outputs, evaluation.labels, datamodule.class_names)
+        figures["tsne"] = plot_panels(evaluation.outputs, evaluation.labels, datamodule.class_names)
     if lime is not None:
         training = module.model.training
         figures |= lime_pictures(module.model.eval(), evaluation, datamodule, lime)

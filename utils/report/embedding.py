@@ -1,30 +1,37 @@
-"""t-SNE of features: a map on which images of one class should lie together."""
+"""t-SNE of features: a map on which images of one class should lie together. N samples, D dimensions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from utils.report.style import COLORS, INK, MUTED, new_figure
 
 MAX_POINTS = 800  # t-SNE's time grows with them: 2 to 3 seconds on one core
+MAX_PANEL_POINTS, MAX_PANEL_CLASSES = 5000, 20
 SHAPES = "osD^vP"
+PANEL_TITLES = {"backbone": "backbone", "feature": "last layer"}
 
 
-def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Positions (N, 2) float32 of features (N, D), N >= 4, that keep neighbours together (van der Maaten and
-    Hinton, 2008).
+def tsne(features: np.ndarray, seed: int = 0, unit: bool = True, max_iter: int = 500) -> np.ndarray:
+    """Positions (N, 2) float32 that keep neighbours together (van der Maaten and Hinton, 2008).
 
-    Features are put on the unit sphere first, as the heads see them, and to 50 dimensions by PCA.
+    Args:
+        features: (N, D), N >= 4; brought to 50 dimensions by PCA first.
+        seed: of PCA and t-SNE.
+        unit: put features on the unit sphere first, as the heads of discovery see them.
+        max_iter: of t-SNE.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    if unit:
+        features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     if min(features.shape) > 50:
         features = PCA(50, random_state=seed).fit_transform(features)
     perplexity = min(30.0, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", max_iter=500, random_state=seed).fit_transform(features)
+    return TSNE(perplexity=perplexity, init="pca", max_iter=max_iter, random_state=seed).fit_transform(features)
 
 
 def sample_rows(labels: np.ndarray, max_points: int = MAX_POINTS, seed: int = 0) -> np.ndarray:
@@ -66,4 +73,36 @@ def plot_embedding(points: np.ndarray, labels: np.ndarray, names: Sequence[str],
     if not crowded:
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9, markerscale=1.6)
     axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_panels(outputs: Mapping[str, Tensor], labels: np.ndarray, class_names: Sequence[str], seed: int = 0) -> Any:
+    """A map for each output of a network, side by side; a matplotlib figure.
+
+    Args:
+        outputs: name -> (N, D); of more than ``MAX_PANEL_POINTS`` samples so many are drawn, the same for every output.
+        labels: (N,) integers into ``class_names``; -1, and more than ``MAX_PANEL_CLASSES`` classes, are drawn in grey.
+        class_names: by label.
+        seed: of the sample and of t-SNE.
+    """
+    rows = sample_rows(labels, MAX_PANEL_POINTS, seed)
+    labels = labels[rows]
+    classes = np.unique(labels[labels >= 0]).tolist()
+    named = classes if len(classes) <= MAX_PANEL_CLASSES else []
+    size = float(np.clip(4000 / len(rows), 2, 25))
+    figure = new_figure(4.6 * len(outputs) + (1.6 if named else 0), 4.6)
+    axes = figure.subplots(1, len(outputs), squeeze=False)[0]
+    for axis, (name, vectors) in zip(axes, outputs.items(), strict=True):
+        points = tsne(vectors[rows].float().cpu().numpy(), seed, unit=False, max_iter=1000)
+        axis.scatter(*points[~np.isin(labels, named)].T, s=size, color=MUTED, linewidths=0)
+        for turn, label in enumerate(named):
+            marks = {"color": COLORS[turn % 6], "marker": SHAPES[turn // 6], "label": class_names[label]}
+            axis.scatter(*points[labels == label].T, s=size, linewidths=0, **marks)
+        axis.set(title=PANEL_TITLES.get(name, name), xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+        axis.spines[:].set_color("0.8")
+    if named:
+        handles, texts = axes[0].get_legend_handles_labels()
+        enlarge = 6 / size**0.5  # markers that the eye can tell apart, however small the points
+        texts = [text.replace("_", " ") for text in texts]
+        figure.legend(handles, texts, loc="outside right center", fontsize=9, frameon=False, markerscale=enlarge)
     return figure

@@ -1,8 +1,9 @@
 """t-SNE of features: neighbours stay neighbours, a sample is fair, and the picture has what it should have."""
 
 import numpy as np
+import torch
 
-from utils.report.embedding import plot_embedding, sample_rows, tsne
+from utils.report.embedding import plot_embedding, plot_panels, sample_rows, tsne
 
 
 def blobs(classes=3, size=20, dim=60):
@@ -36,3 +37,15 @@ def test_known_and_novel_are_told_apart_and_many_classes_need_no_legend():
     many = plot_embedding(points, np.arange(60) % 20 - 1, [f"class {i}" for i in range(19)], num_known=15).axes[0]
     assert many.get_legend() is None
     assert [text.get_text() for text in many.texts] == [f"class {i}" for i in range(15, 19)]
+
+
+def test_panels_have_a_legend_of_the_classes_unless_there_are_many():
+    features, labels = blobs(classes=7)
+    outputs = {"backbone": torch.from_numpy(features), "feature": torch.from_numpy(features[:, :5])}
+    few = plot_panels(outputs, labels - 1, [f"class_{i}" for i in range(6)])  # the first nobody knows
+    assert [axis.get_title() for axis in few.axes] == ["backbone", "last layer"]
+    assert [text.get_text() for text in few.legends[0].get_texts()] == [f"class {i}" for i in range(6)]
+    assert [len(dots.get_offsets()) for dots in few.axes[0].collections] == [20] * 7
+    many = plot_panels(outputs, np.arange(140) % 30, [str(i) for i in range(30)])
+    assert not many.legends
+    assert [len(dots.get_offsets()) for dots in many.axes[1].collections] == [140]
