@@ -18,6 +18,7 @@ from utils.eval import cluster_acc
 from utils.experiment import load_discoverer
 from utils.report import clusters, confusion, figures
 from utils.report.collect import collect
+from utils.report.discovery import write_report
 from utils.report.reproduce import discovery_main, reproduce_words
 from utils.settings import RECORDED
 
@@ -170,28 +171,61 @@ def test_a_checkpoint_s_own_data_are_collected(tiny_run, found):
     assert [drawing.name for drawing in figures.heads(again)] == ["heads"]
 
 
-def test_a_browser_shows_all_of_it(tiny_run):
+@pytest.fixture
+def browser():
+    """A headless Chromium; the test is skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed (apt-get install chromium)")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        problems, requests, colors = [], [], set()
-        for width, scheme in ((1280, "light"), (390, "dark")):
-            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-            page.on("console", lambda message: problems.append(message.text))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on("request", lambda request: requests.append(request.url))
-            page.goto((tiny_run[0] / "report.html").as_uri())
-            images = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0)")
-            assert len(images) > 20
-            assert all(images)
-            boxes = page.evaluate("[...document.querySelectorAll('svg[role=img]')].map(s => s.getBBox().width)")
-            assert len(boxes) == 8
-            assert min(boxes) > 0
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            colors.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        yield browser
         browser.close()
+
+
+HOSTILE = [
+    "<script>window.owned = 1</script>",
+    '"><img src=x onerror="window.owned = 2">',
+    "$\\frac{$ & $_$",
+    "&lt;b&gt;",
+]
+
+
+def test_names_are_text_in_a_browser(found, tmp_path, browser, monkeypatch):
+    names = [*HOSTILE, *(f"class {i}" for i in range(4, 10))]
+    for name, value in (("names", tuple(names)), ("outputs", [*names[:5], *HOSTILE, "novel-5"])):
+        monkeypatch.setitem(found.__dict__, name, value)
+    monkeypatch.setattr(type(found), "file_name", lambda self, part, row: f"{HOSTILE[row % 4]}/{row}.png")
+    path = write_report(found, {"joint/all": 0.5}, tmp_path)
+    text = path.read_text()
+    path.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text))  # escaping has to do alone
+    page = browser.new_page()
+    problems = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.goto(path.as_uri())
+    assert page.evaluate("window.owned") is None
+    assert page.evaluate("document.querySelectorAll('script, [onerror], [src=x]').length") == 0
+    shown = page.evaluate("document.body.innerText")
+    assert all(name in shown for name in HOSTILE)
+    assert problems == []
+
+
+def test_a_browser_shows_all_of_it(tiny_run, browser):
+    problems, requests, colors = [], [], set()
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((tiny_run[0] / "report.html").as_uri())
+        images = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0)")
+        assert len(images) > 20
+        assert all(images)
+        boxes = page.evaluate("[...document.querySelectorAll('svg[role=img]')].map(s => s.getBBox().width)")
+        assert len(boxes) == 8
+        assert min(boxes) > 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        colors.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert problems == []
     assert {url.split(":")[0] for url in requests} <= {"file", "data"}
     assert len([url for url in requests if url.startswith("file:")]) == 2

@@ -23,7 +23,12 @@ def new_figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     colors = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "legend.labelcolor")
-    settings: dict[Any, Any] = {"axes.facecolor": "none", "svg.hashsalt": "report", **dict.fromkeys(colors, INK)}
+    settings: dict[Any, Any] = {
+        "axes.facecolor": "none",
+        "svg.hashsalt": "report",
+        "text.parse_math": False,
+        **dict.fromkeys(colors, INK),
+    }
     matplotlib.rcParams.update(settings)
     return Figure(figsize=(width, height), layout="constrained", facecolor="none")
 
