@@ -9,6 +9,7 @@ import torch
 
 from tests.conftest import ROOT, TINY, tiny_discovery, tiny_pretraining
 from utils import cli
+from utils.disentangling_net import DisentanglingNet
 from utils.errors import UserError
 from utils.eval import cluster_acc
 from utils.experiment import evaluate
@@ -43,6 +44,18 @@ def test_baselines_are_those_of_the_nearest_centroid(tiny_run):
     assert {"lab/test/acc", "joint/all", "incremental/unlab/train/acc/best"} <= set(metrics)
 
 
+def test_a_contrastive_model_gives_features_of_the_images_it_was_trained_on(tmp_path):
+    """Its backbone sees values in [0, 1], although discovery's are normalised."""
+    net = DisentanglingNet("ResNet18", feature_num=16, low_res=True, width=8).eval()
+    torch.save(net.state_dict(), tmp_path / "model.pth")
+    found = PretrainedFeatures(features_args(tmp_path / "model.pth"), str(tmp_path / "model.pth"), torch.device("cpu"))
+    rows = found.datamodule.evaluation_rows("unlab/train")[1]
+    with torch.no_grad():
+        expected = net(found.datamodule.train_images[rows] / 255)["feats"]
+    torch.testing.assert_close(found["unlab/train"][0], torch.nn.functional.normalize(expected), rtol=1e-4, atol=1e-5)
+    assert found.estimate("silhouette", 4, seed=0).number in (2, 3, 4)
+
+
 def test_the_scripts_leave_the_files_of_a_run(tiny_run, tmp_path, script, capsys):
     where = ["--log_dir", tmp_path, "--run_name", "out"]
     script("baselines").main(features_args(tiny_run[2], *where))
@@ -63,7 +76,7 @@ def test_discovery_with_an_unknown_number(tiny_run, tmp_path, capsys):
     auto = ["--num_unlabeled_classes", "auto"]
     weights = tiny_pretraining(tmp_path, *auto, "--max_epochs", "1")
     flags = [*auto, "--max_unlabeled_classes", "3", "--max_epochs", "1", "--report"]
-    trainer = tiny_discovery(tmp_path, "--pretrained", str(weights), *flags)
+    trainer = tiny_discovery(tmp_path, "--pretrained", str(weights), "--estimate_from", str(weights), *flags)
     hparams = trainer.lightning_module.hparams
     assert hparams["num_unlabeled_classes"] in (2, 3)
     assert hparams["num_unlabeled_estimated"]
@@ -74,7 +87,7 @@ def test_discovery_with_an_unknown_number(tiny_run, tmp_path, capsys):
     text = (folder / "report.html").read_text()
     assert "--num_unlabeled_classes auto" in text
     assert f"{hparams['num_unlabeled_classes']} novel classes" in text
-    with pytest.raises(UserError, match="auto needs --pretrained"):
+    with pytest.raises(UserError, match="auto needs --pretrained or --estimate_from"):
         tiny_discovery(tmp_path, *auto)
 
 

@@ -112,6 +112,16 @@ def load_net(path: str | Path) -> DisentanglingNet:
     return net
 
 
+def is_disentangling(path: str | Path) -> bool:
+    """Whether a file of weights is a model of contrastive disentangling or SimCLR, and not one of ``main_pretrain.py``.
+
+    Raises:
+        UserError: when the file is absent or damaged.
+    """
+    state = load_torch(path)
+    return isinstance(state, Mapping) and any(str(name).startswith("instance_projector.") for name in state)
+
+
 def _shape_of(path: str | Path, state: Mapping[str, Tensor]) -> dict[str, Any]:
     """The arguments of :class:`DisentanglingNet` that give a ``state_dict`` like this one."""
     names = ("resnet.conv1.weight", "instance_projector.3.weight")

@@ -143,7 +143,7 @@ def default_largest(num_labeled: int, num_images: int) -> int:
 
 
 def estimate(
-    x: Tensor, labeled: Tensor, labels: Tensor, method: str = "merging", largest: int | None = None, seed: int = 0
+    x: Tensor, labeled: Tensor, labels: Tensor, method: str = "silhouette", largest: int | None = None, seed: int = 0
 ) -> Estimate:
     """The number of novel classes among unlabelled images.
 

@@ -161,16 +161,17 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
     """``--num_unlabeled_classes auto`` as a number; pretraining does not look at it.
 
     Raises:
-        UserError: for discovery without ``--pretrained``, whose features are needed.
+        UserError: for discovery without ``--estimate_from`` and ``--pretrained``: features are needed.
     """
     args.num_unlabeled_estimated = True
     args.num_unlabeled_classes = 1
     if stage == "discover":
-        if args.pretrained is None:
-            raise UserError("--num_unlabeled_classes auto needs --pretrained, whose features are clustered")
+        weights = args.estimate_from or args.pretrained
+        if weights is None:
+            raise UserError("--num_unlabeled_classes auto needs --pretrained or --estimate_from: it clusters features")
         from utils.features import PretrainedFeatures
 
-        features = PretrainedFeatures(args, args.pretrained, torch_device(args))
+        features = PretrainedFeatures(args, weights, torch_device(args))
         found = features.estimate(args.estimator, args.max_unlabeled_classes, args.seed)
         args.num_unlabeled_classes = found.number
         text = (

@@ -4,16 +4,18 @@ N images, D features, L labelled and U novel classes.
 """
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.baselines import pretrained_network
 from utils.data import get_datamodule
 from utils.data.datamodules import NCDDataModule
+from utils.disentangling_net import is_disentangling, load_net
 from utils.estimation import Estimate, estimate
 from utils.evaluation import LOADERS, DiscoveryEvaluation
 from utils.flag import AUTO
@@ -23,12 +25,31 @@ from utils.settings import resolve
 BASELINES = ("kmeans", "semi_kmeans")
 
 
+class ContrastiveEncoder(nn.Module):
+    """The backbone of a contrastive model for images that are normalised as for discovery; it was trained on [0, 1].
+
+    Args:
+        path: of a model file of ``train.py``.
+        mean, std: of the normalisation, by channel.
+    """
+
+    def __init__(self, path: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.encoder = load_net(path).eval().encoder
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def encode(self, views: Sequence[Tensor]) -> Tensor:
+        """Features (V, B, D) of V views (B, 3, h, w)."""
+        return torch.stack([self.encoder(view * self.std + self.mean) for view in views])
+
+
 class PretrainedFeatures:
     """Features (N, D) on the unit sphere, where the heads see them, and truth (N,), for each set of images.
 
     Args:
         args: the flags of the stage ``features`` or ``discover``.
-        path: pretrained weights.
+        path: pretrained weights, or a model that ``train.py`` has left: its backbone has seen novel images too.
         device: of the network and the features.
 
     Raises:
@@ -47,7 +68,10 @@ class PretrainedFeatures:
         self.datamodule.prepare_data()
         self.datamodule.setup("fit")
         network = {**self.settings, "image_size": self.datamodule.spec.image_size}
-        self.model = pretrained_network(network, path).to(device)
+        spec = self.datamodule.spec
+        contrastive = is_disentangling(path)
+        model = ContrastiveEncoder(path, spec.mean, spec.std) if contrastive else pretrained_network(network, path)
+        self.model = model.to(device)
         self.device = device
         self._cache: dict[str, tuple[Tensor, Tensor]] = {}
 

@@ -70,7 +70,13 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             NCD_DATA,
             (lambda value: value == AUTO or value >= 1, "at least 1, or auto"),
         ),
-        Flag("estimator", "merging", "how auto estimates", stages=ESTIMATING, extra={"choices": ESTIMATORS}),
+        Flag("estimator", "silhouette", "how auto estimates", stages=ESTIMATING, extra={"choices": ESTIMATORS}),
+        Flag(
+            "estimate_from",
+            None,
+            "weights whose features auto looks at, such as a model of train.py (default: --pretrained)",
+            stages=DISCOVER,
+        ),
         Flag(
             "max_unlabeled_classes",
             None,
@@ -269,7 +275,13 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         ),
         Flag("out", None, "beginning of the paths of the results (default: the model's, without .pth)", stages=CLUSTER),
         Flag("checkpoint", None, "a discovery run's last.ckpt", stages=APPLYING, extra={"required": True}),
-        Flag("checkpoint", None, "pretrained weights (.cp)", stages=("features",), extra={"required": True}),
+        Flag(
+            "checkpoint",
+            None,
+            "pretrained weights (.cp), or a model of train.py",
+            stages=("features",),
+            extra={"required": True},
+        ),
         Flag(
             "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)
         ),
