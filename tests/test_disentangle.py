@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,20 +95,39 @@ def test_the_objective_is_the_sum_of_its_parts(run):
         assert float(row["lr"]) == pytest.approx(0.003)
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(run, tmp_path, monkeypatch):
+def raised(module, *_):
+    """Ends a run at the start of its third epoch."""
+    if module.current_epoch == 2:
+        raise RuntimeError("stopped")
+
+
+def signalled(module, batch, batch_idx):
+    """Ends a run in the middle of its second epoch."""
+    if (module.current_epoch, batch_idx) == (1, 0):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("hook", "stop", "error"),
+    [("on_train_epoch_start", raised, RuntimeError), ("training_step", signalled, SystemExit)],
+)
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, monkeypatch, hook, stop, error):
     flags = ["--use_scheduler", "--checkpoint_minutes", "0"]
     tiny_disentangling(tmp_path / "whole", *flags)
-    start = Disentangler.on_train_epoch_start
+    published = getattr(Disentangler, hook)
 
-    def stop(module):
-        start(module)
-        if module.current_epoch == 2:
-            raise RuntimeError("stopped")
+    def stopping(module, *args):
+        stop(module, *args)
+        return published(module, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Disentangler, "on_train_epoch_start", stop)
-        with pytest.raises(RuntimeError, match="stopped"):
+        patch.setattr(Disentangler, hook, stopping)
+        with pytest.raises(error):
             tiny_disentangling(tmp_path / "parts", *flags)
+    stopped = state(tmp_path / "parts/logs/cd/last.ckpt")
+    steps = state(tmp_path / "whole/logs/cd/last.ckpt")["global_step"]
+    assert 0 < stopped["global_step"] < steps
+    assert (stopped["global_step"] % (steps // 3) != 0) == (hook == "training_step")  # within an epoch
     tiny_disentangling(tmp_path / "parts", *flags, "--reload")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for name in ("digits/model_epoch_3.pth", f"finished/digits_{RUN}.pth"):

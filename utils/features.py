@@ -33,6 +33,9 @@ class ContrastiveEncoder(nn.Module):
         mean, std: of the normalisation, by channel.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, path: str, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.encoder = load_net(path).eval().encoder

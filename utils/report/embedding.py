@@ -85,24 +85,30 @@ def plot_panels(outputs: Mapping[str, Tensor], labels: np.ndarray, class_names: 
         class_names: by label.
         seed: of the sample and of t-SNE.
     """
+    from matplotlib.patheffects import withStroke
+
     rows = sample_rows(labels, MAX_PANEL_POINTS, seed)
     labels = labels[rows]
     classes = np.unique(labels[labels >= 0]).tolist()
     named = classes if len(classes) <= MAX_PANEL_CLASSES else []
-    size = float(np.clip(4000 / len(rows), 2, 25))
+    size = float(np.clip(8000 / len(rows), 2, 25))
     figure = new_figure(4.6 * len(outputs) + (1.6 if named else 0), 4.6)
     axes = figure.subplots(1, len(outputs), squeeze=False)[0]
     for axis, (name, vectors) in zip(axes, outputs.items(), strict=True):
         points = tsne(vectors[rows].float().cpu().numpy(), seed, unit=False, max_iter=1000)
         axis.scatter(*points[~np.isin(labels, named)].T, s=size, color=MUTED, linewidths=0)
         for turn, label in enumerate(named):
-            marks = {"color": COLORS[turn % 6], "marker": SHAPES[turn // 6], "label": class_names[label]}
-            axis.scatter(*points[labels == label].T, s=size, linewidths=0, **marks)
+            text = class_names[label].replace("_", " ")
+            marks = {"color": COLORS[turn % 6], "marker": SHAPES[turn // 6], "label": text}
+            here = points[labels == label]
+            axis.scatter(*here.T, s=size, linewidths=0, **marks)
+            around = [withStroke(linewidth=2.5, foreground="white", alpha=0.8)]
+            # Named on the map too: small marks of two shapes look alike.
+            axis.text(*np.median(here, axis=0), text, fontsize=8, ha="center", va="center", path_effects=around)
         axis.set(title=PANEL_TITLES.get(name, name), xticks=[], yticks=[], aspect="equal", adjustable="datalim")
         axis.spines[:].set_color("0.8")
     if named:
         handles, texts = axes[0].get_legend_handles_labels()
         enlarge = 6 / size**0.5  # markers that the eye can tell apart, however small the points
-        texts = [text.replace("_", " ") for text in texts]
         figure.legend(handles, texts, loc="outside right center", fontsize=9, frameon=False, markerscale=enlarge)
     return figure
