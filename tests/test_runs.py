@@ -190,6 +190,11 @@ def test_baseline_without_constraints_and_fast_dev_run(tmp_path):
     assert not (tmp_path / "logs" / "run" / "last.ckpt").exists()
 
 
+def test_a_profile_is_left_in_the_folder(tmp_path):
+    tiny_discovery(tmp_path, "--max_epochs", "1", "--profiler", "simple")
+    assert "run_training_batch" in (tmp_path / "logs" / "run" / "fit-profile.txt").read_text()
+
+
 def test_mixed_precision_on_the_cpu(tmp_path):
     trainer = tiny_discovery(tmp_path, "--precision", "bf16", "--max_epochs", "1")
     assert torch.isfinite(trainer.callback_metrics["loss"])

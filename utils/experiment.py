@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.profilers import AdvancedProfiler, SimpleProfiler
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils import callbacks, cli, files, resuming
@@ -125,6 +126,9 @@ def _trainer(
     interruptions: Interruptions,
 ) -> pl.Trainer:
     settings = cli.trainer_arguments(args) | {"enable_progress_bar": False}  # callbacks.Progress is ours
+    if settings["profiler"]:  # to a file: what Lightning prints by itself is silenced above
+        profilers = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
+        settings["profiler"] = profilers[settings["profiler"]](dirpath=folder, filename="profile")
     plugins: list = [files.AtomicCheckpointIO()]
     if settings.pop("sync_batchnorm"):
         plugins.append(ViewSyncBatchNorm())

@@ -240,7 +240,13 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
             stages=TRAIN,
             extra={"nargs": "?", "const": 1, "type": int},
         ),
-        Flag("profiler", None, "profile the run", stages=TRAIN, extra={"choices": ["simple", "advanced"]}),
+        Flag(
+            "profiler",
+            None,
+            "leave fit-profile.txt in the run's folder",
+            stages=TRAIN,
+            extra={"choices": ["simple", "advanced"]},
+        ),
         Flag("enable_progress_bar", True, "show progress", bool, (*TRAIN, "predict")),
     ),
     "evaluation": (
