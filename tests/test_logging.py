@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.conftest import tiny_discovery
+from tests.conftest import tiny_discovery, tiny_disentangling
 from utils import cli
 from utils.loggers import CSVLogger, wandb_logger
 
@@ -66,6 +66,23 @@ def test_without_login_the_run_is_offline_with_one_line_and_whole(no_login, tmp_
     for name in ("loss", "inter_loss", "intra_loss", "lr", "unlab/test/acc/best", "lab/test/acc", "joint/all"):
         assert [float(value) for value in history[name]] == pytest.approx([float(row[name]) for row in rows]), name
     assert {"curves", "confusion"} <= {name.split("/")[0] for name in history}
+
+
+def test_contrastive_metrics_and_pictures_of_every_record_are_there(no_login, tmp_path):
+    """t-SNE is drawn before the metrics of its epoch are logged; W&B must have both."""
+    tiny_disentangling(tmp_path, "--use_wandb", "--tsne", "--epochs", "3", "--record_every", "2")
+    folder = tmp_path / "logs" / "cd"
+    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    items = [item for record in whole_run(path) for item in record.history.item]
+    logged = [float(item.value_json) for item in items if "loss_feature" in (item.key, *item.nested_key)]
+    with open(folder / "metrics.csv", newline="") as file:
+        assert logged == pytest.approx([float(row["loss_feature"]) for row in csv.DictReader(file)])
+    pictures = {
+        item.key or item.nested_key[0]
+        for item in items
+        if "image-file" in item.value_json or "images" in item.value_json
+    }
+    assert pictures >= {"tsne", "curves"}
 
 
 def test_a_resumed_run_keeps_its_id_and_its_rows(no_login, tmp_path):

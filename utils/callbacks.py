@@ -149,10 +149,13 @@ def _append(path: Path, text: str) -> None:
 
 
 def log_picture(trainer: pl.Trainer, name: str, path: Path) -> None:
-    """A picture to W&B, where the run is logged there."""
+    """A picture to W&B, where the run is logged there, in the row of the last epoch's metrics.
+
+    W&B counts up for what comes without a step, and would leave out metrics that come later with a smaller one.
+    """
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_image(name, [str(path)])
+            logger.log_image(name, [str(path)], step=max(0, trainer.global_step - 1))
 
 
 def say(text: str, log: Path | None = None) -> None:
