@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
 from utils import files
+from utils.distributed import say
 from utils.errors import printable
 from utils.loggers import CSVLogger
 
@@ -50,7 +51,9 @@ class StartScreen(Callback):
             f"training  {trainer.max_epochs} epochs of {trainer.num_training_batches} steps, seed {settings['seed']}",
             f"files     {self.folder}",
         ]
-        say("\n".join(lines), self.folder / "log.txt")
+        text = "\n".join(lines)
+        say(text)
+        _append(self.folder / "log.txt", text)
 
 
 class Progress(Checkpoint):
@@ -156,10 +159,3 @@ def log_picture(trainer: pl.Trainer, name: str, path: Path) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.log_image(name, [str(path)], step=max(0, trainer.global_step - 1))
-
-
-def say(text: str, log: Path | None = None) -> None:
-    """Print a line at once, and append it to a log file."""
-    print(text, flush=True)
-    if log is not None:
-        _append(log, text)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 
@@ -43,3 +44,9 @@ def gather_over_processes(values: Tensor) -> Tensor:
     gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]
     dist.all_gather(gathered, values.contiguous())
     return torch.stack(gathered)
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Print a line at once, on the first process alone."""
+    print(text, flush=True)

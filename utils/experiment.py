@@ -20,6 +20,7 @@ from utils.data.file_loaders import told_of_dead_workers
 from utils.discoverer import Discoverer
 from utils.disentangler import Disentangler
 from utils.disentangling_net import load_net
+from utils.distributed import say
 from utils.errors import UserError
 from utils.fail_together import FailTogether
 from utils.flag import AUTO
@@ -181,7 +182,7 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
         text = (
             f"novel     {found.number} classes estimated ({args.estimator}; {found.low} to {found.high} nearly as good)"
         )
-        rank_zero_only(print)(text)
+        say(text)
 
 
 def evaluate(args: argparse.Namespace) -> dict[str, float]:

@@ -19,6 +19,7 @@ from utils.disentangling_net import is_disentangling, load_net
 from utils.estimation import Estimate, estimate
 from utils.evaluation import LOADERS, DiscoveryEvaluation
 from utils.flag import AUTO
+from utils.nets import MultiHeadResNet
 from utils.semi_kmeans import kmeans_centroids, semi_kmeans
 from utils.settings import resolve
 
@@ -70,11 +71,12 @@ class PretrainedFeatures:
         self.datamodule: NCDDataModule = get_datamodule(Namespace(**self.settings), "discover")  # type: ignore[assignment]
         self.datamodule.prepare_data()
         self.datamodule.setup("fit")
-        network = {**self.settings, "image_size": self.datamodule.spec.image_size}
         spec = self.datamodule.spec
-        contrastive = is_disentangling(path)
-        model = ContrastiveEncoder(path, spec.mean, spec.std) if contrastive else pretrained_network(network, path)
-        self.model = model.to(device)
+        self.model: ContrastiveEncoder | MultiHeadResNet
+        if is_disentangling(path):
+            self.model = ContrastiveEncoder(path, spec.mean, spec.std).to(device)
+        else:
+            self.model = pretrained_network({**self.settings, "image_size": spec.image_size}, path).to(device)
         self.device = device
         self._cache: dict[str, tuple[Tensor, Tensor]] = {}
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
-from utils.distributed import gather_over_processes
+from utils.distributed import gather_over_processes, say
 from utils.interruptions import Consensus, Interruptions
 from utils.loggers import CSVLogger
 
@@ -83,10 +82,9 @@ class LastCheckpoint(Checkpoint):
         number = int(answer[0])
         if number and not always:
             step = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-            rank_zero_only(print)(
+            say(
                 f"stopped by {signal.Signals(number).name} after step {step} of epoch {trainer.current_epoch + 1}; "
-                "--resume_from_checkpoint auto goes on from there",
-                flush=True,
+                "--resume_from_checkpoint auto goes on from there"
             )
             raise SystemExit(128 + number)
 

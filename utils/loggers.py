@@ -13,6 +13,7 @@ import yaml
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from utils.distributed import say
 from utils.files import write_text
 
 
@@ -86,11 +87,6 @@ class CSVLogger(Logger):
         write_text(self.path, text.getvalue())
 
 
-@rank_zero_only
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
 def wandb_logger(args: argparse.Namespace, folder: Path, resumed: bool = False) -> list[Logger]:
     """The W&B logger in a list, which is empty with ``--no-wandb`` or where W&B is not installed.
 
@@ -100,7 +96,7 @@ def wandb_logger(args: argparse.Namespace, folder: Path, resumed: bool = False) 
     if not getattr(args, "wandb", getattr(args, "use_wandb", False)):  # the two families of mains name it differently
         return []
     if importlib.util.find_spec("wandb") is None:
-        _say("W&B is not installed: metrics go to metrics.csv alone")
+        say("W&B is not installed: metrics go to metrics.csv alone")
         return []
     import wandb
     from pytorch_lightning.loggers import WandbLogger
@@ -123,7 +119,7 @@ def wandb_logger(args: argparse.Namespace, folder: Path, resumed: bool = False) 
     run_id = known.read_text().strip() if resumed and known.is_file() else uuid.uuid4().hex[:8]
     offline = args.offline
     if not offline and not wandb.login(prompt=False, verify=False):
-        _say("W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)")
+        say("W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)")
         offline = True
 
     def logger(offline: bool) -> WandbLogger:
@@ -138,7 +134,7 @@ def wandb_logger(args: argparse.Namespace, folder: Path, resumed: bool = False) 
         return [logger(offline)]
     except (wandb.Error, OSError) as error:
         if offline:
-            _say(f"W&B could not start ({str(error).splitlines()[0]}): metrics go to metrics.csv alone")
+            say(f"W&B could not start ({str(error).splitlines()[0]}): metrics go to metrics.csv alone")
             return []
-        _say(f"W&B cannot be reached ({str(error).splitlines()[0]}), so the run is logged offline")
+        say(f"W&B cannot be reached ({str(error).splitlines()[0]}), so the run is logged offline")
         return [logger(offline=True)]

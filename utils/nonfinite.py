@@ -7,11 +7,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from utils import files
-from utils.distributed import several_processes, sum_over_processes
+from utils.distributed import say, several_processes, sum_over_processes
 from utils.errors import NonFiniteError
 
 NAME = "nonfinite.ckpt"
@@ -116,7 +115,7 @@ class NonFinite(Callback):
             f"{', '.join(wrong) or 'on another process'} ({shown}; learning rate {pl_module.lr:.4g})"
         )
         if self.mode == "skip":
-            rank_zero_only(print)(f"warning: {message}; skipped ({count} steps)", flush=True)
+            say(f"warning: {message}; skipped ({count} steps)")
             return
         rank = trainer.global_rank
         loader: Any = trainer.train_dataloader

@@ -10,7 +10,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils import files
-from utils.callbacks import log_picture, say
+from utils.callbacks import log_picture
+from utils.distributed import say
 
 
 class ModelFiles(Checkpoint):

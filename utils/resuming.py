@@ -11,6 +11,7 @@ from typing import Any
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils import files
+from utils.distributed import say
 from utils.errors import UserError
 
 LAST = "last.ckpt"
@@ -48,7 +49,7 @@ def find_checkpoint(value: str | None, folder: Path, settings: Mapping[str, Any]
             problems.append(str(error))
             continue
         for problem in problems:
-            _say(f"warning: {problem}; going on from {path}")
+            say(f"warning: {problem}; going on from {path}")
         return str(path)
     if problems:
         raise UserError("; ".join(problems) + "; remove what cannot be used to start anew")
@@ -118,9 +119,4 @@ def make_ready(folder: Path, resumed: bool) -> None:
     (folder / files.PREVIOUS).unlink(missing_ok=True)
     if (folder / LAST).is_file():
         os.replace(folder / LAST, folder / REPLACED)
-        _say(f"note: {folder} held a run; its checkpoint is kept as {REPLACED}, the other files are replaced")
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    print(text, flush=True)
+        say(f"note: {folder} held a run; its checkpoint is kept as {REPLACED}, the other files are replaced")
