@@ -8,7 +8,6 @@ that ``--dataset digits`` brings, and ends with a table. Everything is in logs/q
 """
 
 import argparse
-import gc
 import json
 import sys
 import time
@@ -36,7 +35,6 @@ def main() -> None:
     from utils import cli, experiment, files
     from utils.report.tables import metrics_table
 
-    gc.freeze()  # what is imported stays; the collector need not look at it again
     torch.set_num_threads(args.threads)
     folder = Path(args.log_dir) / args.run_name
     common = ["--dataset", "digits", "--seed", args.seed, "--log_dir", args.log_dir, "--no-wandb", *flags]
