@@ -6,18 +6,10 @@
 
 The plain version is what one writes first: torchvision's transforms on PIL images one by one, the two views through the
 network one after the other, NT-Xent with a boolean mask of the negatives, and the loss read on the host every step.
-Images are random, of 32x32 pixels, as CIFAR's. Prints a table and writes the same as JSON (--out).
+Images are random, of 32x32 pixels, as CIFAR's.
 """
 
-import argparse
-import sys
-import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import measure
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -68,90 +60,84 @@ def plain_step(net: torch.nn.Module, optimizer: torch.optim.Optimizer, views: li
     return loss.item()
 
 
-def seconds(run: Callable[[], object], device: str, repeats: int) -> float:
-    """Median duration of a call, after one that does not count."""
-    durations = []
-    for _ in range(repeats + 1):
-        if device == "cuda":
-            torch.cuda.synchronize()
-        started = time.perf_counter()
-        run()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        durations.append(time.perf_counter() - started)
-    return sorted(durations[1:])[len(durations[1:]) // 2]
+class Turns:
+    """Views and step of ours and of the plain version, from the same images."""
 
+    def __init__(self, args) -> None:
+        from torchvision.transforms.functional import to_pil_image
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backbone", default="ResNet18", help="[ResNet18]")
-    parser.add_argument("--width", type=int, default=16, help="channels of the first stage [16]")
-    parser.add_argument("--image_size", type=int, default=96, help="side of the views [96]")
-    parser.add_argument("--batch_size", type=int, default=64, help="images [64]")
-    parser.add_argument("--steps", type=int, default=3, help="of each kind; the median counts [3]")
-    parser.add_argument("--out", default="logs/disentangle_step.json", help="[logs/disentangle_step.json]")
-    args = parser.parse_args()
+        from utils.data.specs import contrastive_view
+        from utils.disentangler import Disentangler
+        from utils.transforms.pipeline import ViewPipeline
 
-    from torchvision.transforms.functional import to_pil_image
+        torch.manual_seed(0)
+        self.device, self.size = args.device, args.image_size
+        images = torch.randint(0, 256, (args.batch_size, 3, 32, 32), dtype=torch.uint8)
+        self.pictures, self.images = [to_pil_image(image) for image in images], images.to(self.device)
+        self.generator = torch.Generator(device=self.device).manual_seed(0)
+        self.pipeline = ViewPipeline([contrastive_view(self.size, 0.5, False)] * 2, (0.0,) * 3, (1.0,) * 3)
+        flags = {"backbone": args.backbone, "width": args.width, "image_size": self.size}
+        self.ours, self.plain = (Disentangler(**flags) for _ in range(2))
+        self.ours.model.to(self.device)
+        self.plain.model.to(self.device, memory_format=torch.contiguous_format)
+        self.optimizer = self.ours.configure_optimizers()
+        self.plain_optimizer = torch.optim.Adam(self.plain.parameters(), lr=3e-4)
 
-    from utils.data.specs import contrastive_view
-    from utils.disentangler import Disentangler
-    from utils.files import write_json
-    from utils.transforms.pipeline import ViewPipeline
+    def views(self) -> list[Tensor]:
+        return self.pipeline(self.images, self.generator)
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(0)
-    images = torch.randint(0, 256, (args.batch_size, 3, 32, 32), dtype=torch.uint8)
-    pictures, images = [to_pil_image(image) for image in images], images.to(device)
-    generator = torch.Generator(device=device).manual_seed(0)
-    pipeline = ViewPipeline([contrastive_view(args.image_size, 0.5, False)] * 2, (0.0,) * 3, (1.0,) * 3)
-    flags = {"backbone": args.backbone, "width": args.width, "image_size": args.image_size}
-    ours, plain = (Disentangler(**flags) for _ in range(2))
-    ours.model.to(device), plain.model.to(device, memory_format=torch.contiguous_format)
-    optimizer = ours.configure_optimizers()
-    plain_optimizer = torch.optim.Adam(plain.parameters(), lr=3e-4)
+    def plain_views(self) -> list[Tensor]:
+        return plain_views(self.pictures, self.size, 0.5)
 
-    def step(views: list[Tensor]) -> None:
-        mixed = torch.autocast("cuda", dtype=torch.bfloat16) if device == "cuda" else nullcontext()
-        with mixed:
-            losses = ours.compute_losses(ours.model(views))
-        optimizer.zero_grad()
+    def step(self, views: list[Tensor]) -> None:
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+            losses = self.ours.compute_losses(self.ours.model(views))
+        self.optimizer.zero_grad()
         losses["loss"].backward()
-        optimizer.step()
-        ours.means.update(losses)
+        self.optimizer.step()
+        self.ours.means.update(losses)
 
-    given = pipeline(images, generator)
-    contiguous = [view.contiguous() for view in given]
-    step(given)
-    if device == "cuda":  # the step does not wait for the device: it would raise
+    def plain_step(self, views: list[Tensor]) -> None:
+        plain_step(self.plain.model, self.plain_optimizer, views, self.device)
+
+    def check_that_nothing_waits(self) -> None:
+        """The step does not wait for a GPU: it would raise."""
         torch.cuda.set_sync_debug_mode("error")
-        step(pipeline(images, generator))
+        self.step(self.views())
         torch.cuda.set_sync_debug_mode("default")
-    kinds: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-        "views": (
-            lambda: pipeline(images, generator),
-            lambda: plain_views(pictures, args.image_size, 0.5),
-        ),
-        "step, views given": (
-            lambda: step(given),
-            lambda: plain_step(plain.model, plain_optimizer, contiguous, device),
-        ),
-        "views and step": (
-            lambda: step(pipeline(images, generator)),
-            lambda: plain_step(plain.model, plain_optimizer, plain_views(pictures, args.image_size, 0.5), device),
-        ),
+
+
+def main(words=None) -> dict:
+    """Measure, print, return the table."""
+    flags = measure.parser(__doc__)
+    flags.add_argument("--backbone", default="ResNet18")
+    flags.add_argument("--width", type=int, default=16, help="channels of the first stage")
+    flags.add_argument("--image_size", type=int, default=96, help="side of the views")
+    flags.add_argument("--batch_size", type=int, default=64)
+    flags.add_argument("--steps", type=int, default=5, help="timed rounds")
+    args = measure.start(flags, words)
+    turns = Turns(args)
+    given = turns.views()
+    contiguous = [view.contiguous() for view in given]
+    works = {
+        ("views", "ours"): turns.views,
+        ("views", "plain"): turns.plain_views,
+        ("step, views given", "ours"): lambda: turns.step(given),
+        ("step, views given", "plain"): lambda: turns.plain_step(contiguous),
+        ("views and step", "ours"): lambda: turns.step(turns.views()),
+        ("views and step", "plain"): lambda: turns.plain_step(turns.plain_views()),
     }
-    name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    model = f"{args.backbone} width {args.width}, {args.image_size} pixels, batch {args.batch_size}"
-    print(f"{name}, torch {torch.__version__}, {model}")
-    print(f"{'images/s':18}  {'ours':>9}  {'plain':>9}  ratio")
-    results: dict[str, float | str] = {"device": name, "torch": torch.__version__, **vars(args)}
-    for kind, runs in kinds.items():
-        rates = [args.batch_size / seconds(run, device, args.steps) for run in runs]
-        print(f"{kind:18}  {rates[0]:9.1f}  {rates[1]:9.1f}  {rates[0] / rates[1]:5.2f}")
-        results |= {f"{kind}/ours": rates[0], f"{kind}/plain": rates[1]}
-    write_json(args.out, results)
+    if args.device == "cuda":
+        turns.step(given)
+        turns.check_that_nothing_waits()
+    seconds = measure.in_turns(works, args.steps, args.device)
+    rows = []
+    for kind in dict.fromkeys(kind for kind, _ in works):
+        ours, plain = (args.batch_size / seconds[kind, who] for who in ("ours", "plain"))
+        rows.append({"images/s": kind, "ours": ours, "plain": plain, "times plain": ours / plain})
+    title = f"Contrastive disentangling, {args.backbone} of width {args.width}, {args.image_size} pixels"
+    measure.report(args, title, speed=rows)
+    return {"speed": rows}
 
 
 if __name__ == "__main__":

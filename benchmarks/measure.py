@@ -46,8 +46,8 @@ def wait(device: str) -> None:
 
 
 def in_turns(
-    works: Mapping[str, Callable[[], Any]], rounds: int, device: str = "cpu", repeat: Mapping[str, int] | None = None
-) -> dict[str, float]:
+    works: Mapping[Any, Callable[[], Any]], rounds: int, device: str = "cpu", repeat: Mapping[Any, int] | None = None
+) -> dict[Any, float]:
     """Median seconds of each work over ``rounds`` in which all take turns, so that noise hits all alike.
 
     Args:
@@ -55,7 +55,7 @@ def in_turns(
         rounds: how often each is timed.
         repeat: name -> runs in a row that are timed as one; 1 when absent.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in works}
+    seconds: dict[Any, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
     for _ in range(rounds):
