@@ -1,6 +1,7 @@
 """What all benchmarks share: flags, clocks that take turns, the device in words, tables and JSON."""
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -68,6 +69,28 @@ def in_turns(
             wait(device)
             seconds[name].append((time.perf_counter() - begun) / times)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+class Marks:
+    """Points in time on the device's own clock, set without waiting for it."""
+
+    def __init__(self, device: str) -> None:
+        self.device, self.marks = device, []  # type: ignore[var-annotated]
+
+    def set(self) -> None:
+        if self.device == "cuda":
+            import torch
+
+            self.marks.append(torch.cuda.Event(enable_timing=True))
+            self.marks[-1].record()
+        else:
+            self.marks.append(time.perf_counter())
+
+    def spans(self) -> list[float]:
+        """Seconds between neighbours."""
+        wait(self.device)
+        pairs = list(itertools.pairwise(self.marks))
+        return [a.elapsed_time(b) / 1e3 if self.device == "cuda" else b - a for a, b in pairs]
 
 
 def matmul_rate(device: str, dtype: Any, size: int | None = None) -> float:
