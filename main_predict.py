@@ -21,10 +21,11 @@ def main(args) -> int:
 
     from utils import apply
     from utils.data.foreign import find_images
+    from utils.devices import torch_device
     from utils.errors import UserError
-    from utils.experiment import load_discoverer, torch_device
     from utils.files import write_text
     from utils.prediction import output_names
+    from utils.trained import load_discoverer
 
     if not args.images and not args.export:
         raise UserError("nothing to do: give --images FOLDER, --export model.onnx, or both")
@@ -33,7 +34,7 @@ def main(args) -> int:
             raise UserError(f"--{flag} needs --images FOLDER")
         if getattr(args, flag):
             apply.require_new_folder(flag, getattr(args, flag), args.images)
-    device = torch_device(args)
+    device = torch_device(args.gpus)
     paths = find_images(args.images) if args.images else []
     discoverer = load_discoverer(args.checkpoint)
     if args.export:

@@ -18,8 +18,8 @@ def main(args) -> None:
     """Cluster, print, save."""
     import yaml
 
+    from utils.devices import torch_device
     from utils.errors import UserError
-    from utils.experiment import torch_device
     from utils.features import BASELINES, PretrainedFeatures, default_folder
     from utils.files import write_json, write_text
     from utils.flags import AUTO
@@ -29,7 +29,7 @@ def main(args) -> None:
 
     if args.num_unlabeled_classes == AUTO:
         raise UserError("--num_unlabeled_classes must be a number here; scripts/estimate_classes.py finds one")
-    features = PretrainedFeatures(args, args.checkpoint, torch_device(args))
+    features = PretrainedFeatures(args, args.checkpoint, torch_device(args.gpus))
     for name in BASELINES:
         folder = default_folder(args, "baselines") / name
         metrics, table = features.baseline(name, args.num_unlabeled_classes, args.seed)

@@ -18,7 +18,7 @@ def main(args) -> None:
     """Estimate, print, draw."""
     import time
 
-    from utils.experiment import torch_device
+    from utils.devices import torch_device
     from utils.features import PretrainedFeatures, default_folder
     from utils.files import csv_text, write_text
     from utils.flags import AUTO
@@ -26,7 +26,10 @@ def main(args) -> None:
     from utils.report.style import save_png
 
     args.num_unlabeled_classes = AUTO
-    features, folder = PretrainedFeatures(args, args.checkpoint, torch_device(args)), default_folder(args, "estimate")
+    features, folder = (
+        PretrainedFeatures(args, args.checkpoint, torch_device(args.gpus)),
+        default_folder(args, "estimate"),
+    )
     started = time.monotonic()
     found = features.estimate(args.estimator, args.max_unlabeled_classes, args.seed)
     print(criterion_text(found, args.estimator))

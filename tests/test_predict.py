@@ -13,8 +13,8 @@ from utils import cli
 from utils.data.digits import read_digits
 from utils.data.images import read_image, to_square
 from utils.errors import UserError
-from utils.experiment import load_discoverer
 from utils.prediction import output_names, read_outputs
+from utils.trained import load_discoverer
 
 
 def run(*words):

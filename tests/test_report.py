@@ -15,12 +15,12 @@ from tests.conftest import ROOT
 from utils import cli
 from utils.data import get_datamodule
 from utils.eval import cluster_acc
-from utils.experiment import load_discoverer
 from utils.report import clusters, confusion, figures
 from utils.report.collect import collect
 from utils.report.discovery import write_report
 from utils.report.reproduce import discovery_main, reproduce_words
 from utils.settings import RECORDED
+from utils.trained import load_discoverer
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FIGURES = {
@@ -145,10 +145,10 @@ def test_the_command_gives_the_same_settings(found):
 def test_the_scripts_draw_from_a_checkpoint(script, tiny_run, found, tmp_path, monkeypatch, capsys):
     import importlib
 
-    from utils import experiment
+    from utils import trained
 
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    monkeypatch.setattr(experiment, "collected", lambda args: found)
+    monkeypatch.setattr(trained, "collected", lambda args: found)
     out = ["--out", str(tmp_path / "out"), "--data_dir", str(tmp_path)]
     args = cli.parse("figures", ["--checkpoint", str(tiny_run[0] / "last.ckpt"), *out])
     importlib.import_module(script).main(args)
@@ -164,7 +164,7 @@ def test_the_scripts_draw_from_a_checkpoint(script, tiny_run, found, tmp_path, m
 
 
 def test_a_checkpoint_s_own_data_are_collected(tiny_run, found):
-    from utils.experiment import collected
+    from utils.trained import collected
 
     again = collected(cli.parse("figures", ["--checkpoint", str(tiny_run[0] / "last.ckpt")]))
     np.testing.assert_array_equal(again.agnostic_table, found.agnostic_table)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
+from utils.devices import accelerator_and_devices
 from utils.errors import UserError, printable
 from utils.flag import CD, NCD_DATA
 from utils.flags import GROUPS, PRECISIONS
@@ -145,7 +146,7 @@ def run_name(args: argparse.Namespace, stage: str) -> str:
 
 def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What the flags mean for Lightning's Trainer (2021's names to today's)."""
-    accelerator, devices = _devices(args.gpus, getattr(args, "num_processes", 1))
+    accelerator, devices = accelerator_and_devices(args.gpus, getattr(args, "num_processes", 1))
     settings = {name: getattr(args, name) for name in TRAINER_FLAGS if hasattr(args, name)}
     if hasattr(args, "evaluation_mode"):
         settings |= _disentangling_arguments(args)
@@ -167,23 +168,6 @@ def _disentangling_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "check_val_every_n_epoch": args.record_every if args.evaluation_mode == "none" else 1,
         "num_sanity_val_steps": 0,  # two batches cannot be clustered
     }
-
-
-def _devices(gpus: str | None, num_processes: int) -> tuple[str, Any]:
-    """``--gpus`` and ``--num_processes`` as accelerator and devices."""
-    if num_processes > 1:
-        if gpus not in (None, "0"):
-            raise UserError("--num_processes is for the CPU; with GPUs there is one process for each of --gpus")
-        return "cpu", num_processes
-    if gpus is None:
-        return "auto", 1
-    try:
-        if "," in gpus:
-            return "gpu", [int(index) for index in gpus.split(",") if index.strip()]
-        count = int(gpus)
-    except ValueError:
-        raise UserError(f"--gpus is '{gpus}' but must be a number, -1 or a list such as 0,1") from None
-    return ("cpu", 1) if count == 0 else ("gpu", count)
 
 
 def print_config(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Logger, callbacks, Trainer and fit: the only place where a Trainer is built."""
+"""Logger, callbacks, Trainer, fit and validation: the only place where a Trainer is built."""
 
 import argparse
 import logging
@@ -17,6 +17,7 @@ from utils.batch_norm import ViewSyncBatchNorm
 from utils.data import contrastive_datamodule, get_datamodule
 from utils.data.datamodules import NCDDataModule
 from utils.data.file_loaders import told_of_dead_workers
+from utils.devices import require_devices, torch_device
 from utils.discoverer import Discoverer
 from utils.disentangler import Disentangler
 from utils.disentangling_net import load_net
@@ -30,11 +31,11 @@ from utils.loggers import CSVLogger, wandb_logger
 from utils.nonfinite import NonFinite
 from utils.pretrainer import Pretrainer
 from utils.records import ModelFiles, Pictures
+from utils.trained import datamodule_of, load_discoverer
 
 if TYPE_CHECKING:
     from utils.cluster_report import ClusterReport
     from utils.data.contrastive import ContrastiveDataModule
-    from utils.report.collect import Collection
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
 # The last one asks for a reduction, but what is logged is reduced already.
@@ -93,9 +94,9 @@ def _fit(
     module_class: type[pl.LightningModule], args: argparse.Namespace, stage: str, extra: list[pl.Callback]
 ) -> pl.Trainer:
     started = time.monotonic()
-    require_devices(args)
+    require_devices(args.gpus, args.num_processes)
     folder = run_folder(args, stage)
-    require_checkpoint(args.resume_from_checkpoint)
+    resuming.require_checkpoint(args.resume_from_checkpoint)
     pl.seed_everything(args.seed, verbose=False)
 
     if getattr(args, "num_unlabeled_classes", None) == AUTO:
@@ -176,7 +177,7 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
             raise UserError("--num_unlabeled_classes auto needs --pretrained or --estimate_from: it clusters features")
         from utils.features import PretrainedFeatures
 
-        features = PretrainedFeatures(args, weights, torch_device(args))
+        features = PretrainedFeatures(args, weights, torch_device(args.gpus))
         found = features.estimate(args.estimator, args.max_unlabeled_classes, args.seed)
         args.num_unlabeled_classes = found.number
         text = (
@@ -191,10 +192,10 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     Raises:
         UserError: when the file is absent or is no discovery checkpoint.
     """
-    require_devices(args)
+    require_devices(args.gpus)
     module = load_discoverer(args.checkpoint)
     pl.seed_everything(module.hparams["seed"], verbose=False)
-    trainer, datamodule = _evaluator(args), _datamodule_of(module, args)
+    trainer, datamodule = _evaluator(args), datamodule_of(module, args)
     metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
     if args.baselines:
         from utils.baselines import kmeans_baselines
@@ -225,7 +226,7 @@ def embed(args: argparse.Namespace) -> "tuple[Disentangler, ContrastiveDataModul
     Raises:
         UserError: as :func:`cluster`.
     """
-    require_devices(args)
+    require_devices(args.gpus)
     net = load_net(model_path(args))
     module = Disentangler(net, k=args.k, class_num=None if args.fine_labels else args.class_num)
     datamodule = contrastive_datamodule(argparse.Namespace(**{**module.hparams, **vars(args)}))
@@ -248,81 +249,3 @@ def _evaluator(args: argparse.Namespace) -> pl.Trainer:
         enable_progress_bar=False,
         use_distributed_sampler=False,
     )
-
-
-def collected(args: argparse.Namespace) -> "Collection":
-    """The predictions of a checkpoint on its own dataset, for the scripts that draw one figure.
-
-    Raises:
-        UserError: when the file is absent or is no discovery checkpoint, or its data are not there.
-    """
-    from utils.report.collect import collect
-
-    device, module = torch_device(args), load_discoverer(args.checkpoint)
-    datamodule = _datamodule_of(module, args)
-    datamodule.setup("fit")
-    return collect(module, datamodule, device)
-
-
-def _datamodule_of(module: Discoverer, args: argparse.Namespace) -> NCDDataModule:
-    """The data of a checkpoint, from where the flags say."""
-    settings = argparse.Namespace(**module.hparams)
-    for name in ("data_dir", "download", "num_workers", "eval_batch_size"):
-        if getattr(args, name) is not None:
-            setattr(settings, name, getattr(args, name))
-    return get_datamodule(settings, "discover")  # type: ignore[return-value]
-
-
-def load_discoverer(path: str) -> Discoverer:
-    """The module of a discovery checkpoint, whatever main wrote it.
-
-    Raises:
-        UserError: when the file is absent or is no discovery checkpoint.
-    """
-    checkpoint = files.load_torch(path)
-    settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
-    if not isinstance(settings, dict) or "num_heads" not in settings:
-        raise UserError(f"{path} is not a checkpoint of a discovery run (such as logs/<run>/last.ckpt)")
-    try:
-        return Discoverer.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is not a checkpoint of this version's discovery ({reason})") from error
-
-
-def require_devices(args: argparse.Namespace) -> None:
-    """Refuse GPUs that are asked for and not there.
-
-    Raises:
-        UserError: saying how many there are.
-    """
-    settings = cli.trainer_arguments(args)
-    if settings["accelerator"] != "gpu":
-        return
-    devices, there = settings["devices"], torch.cuda.device_count()
-    needed = max(devices) + 1 if isinstance(devices, list) else max(devices, 1)
-    if needed > there:
-        raise UserError(f"--gpus {args.gpus} but this machine has {there} GPUs; leave --gpus away to use the CPU")
-
-
-def torch_device(args: argparse.Namespace) -> torch.device:
-    """The one device that ``--gpus`` means where no Trainer is needed.
-
-    Raises:
-        UserError: for GPUs that are not there.
-    """
-    require_devices(args)
-    settings = cli.trainer_arguments(args)
-    if settings["accelerator"] == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", settings["devices"][0] if isinstance(settings["devices"], list) else 0)
-
-
-def require_checkpoint(value: str | None) -> None:
-    """Refuse a checkpoint to go on from that is not there, before any data are read.
-
-    Raises:
-        UserError: naming it.
-    """
-    if value not in (None, "auto") and not Path(str(value)).is_file():
-        raise UserError(f"--resume_from_checkpoint {value}: there is no such file")

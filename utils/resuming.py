@@ -23,6 +23,16 @@ IDENTITY = (  # settings that make a run another one; those of pretraining and d
 SECONDS_TO_END = 10.0  # that a killed run's last processes may take
 
 
+def require_checkpoint(value: str | None) -> None:
+    """Refuse a checkpoint to go on from that is not there, before any data are read.
+
+    Raises:
+        UserError: naming it.
+    """
+    if value not in (None, "auto") and not Path(str(value)).is_file():
+        raise UserError(f"--resume_from_checkpoint {value}: there is no such file")
+
+
 def find_checkpoint(value: str | None, folder: Path, settings: Mapping[str, Any]) -> str | None:
     """The checkpoint to go on from: a path, or with ``auto`` this run's last good one if there is any.
 
