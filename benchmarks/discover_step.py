@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Images/s of the whole discovery step, views to optimizer, beside the plain one in the same run; and of each part.
 
-python benchmarks/discover_step.py --device cpu --batch_size 64 --steps 5
-python benchmarks/discover_step.py --device cuda --batch_size 512 --steps 50 --compile
+python benchmarks/discover_step.py --device cpu --batch_size 64
+python benchmarks/discover_step.py --device cuda --batch_size 512 --steps 5 --turn 10 --compile
 """
 
 import statistics
@@ -16,7 +16,8 @@ CLASSES = 5, 5  # labelled and unlabelled: CIFAR10-5
 def parse(words=None):
     flags = measure.parser(__doc__)
     flags.add_argument("--batch_size", type=int, default=64)
-    flags.add_argument("--steps", type=int, default=5, help="timed rounds")
+    flags.add_argument("--steps", type=int, default=3, help="timed rounds, in which all take turns")
+    flags.add_argument("--turn", type=int, default=4, help="training steps of a turn")
     flags.add_argument("--precision", nargs="+", default=["bf16", "32"], choices=["bf16", "16", "32"], help="of ours")
     flags.add_argument("--num_heads", type=int, default=8)
     flags.add_argument("--overcluster_factor", type=int, default=10)
@@ -32,21 +33,27 @@ def parse(words=None):
 def main(words=None) -> dict:
     """Measure, print, return the tables."""
     args = parse(words)
+    import plain
     import torch
 
+    from utils.memory import keep_freed_memory
+
+    if args.device == "cpu":
+        keep_freed_memory()  # as a run does
     ours = {f"ours, {name}{', compiled' if args.compile else ''}": Ours(args, name) for name in args.precision}
     first, name = next(iter(ours.values())), next(iter(ours))
     steps = {name: step.step for name, step in ours.items()}
-    plain = f"plain, 32, {args.workers} workers"
-    if args.plain:
-        steps[plain] = Plain(args, first.images, first.labels).step
+    theirs = f"plain, 32, {args.workers} workers"
     pieces = first.parts()
-    works = steps | pieces
-    inner = 10 if args.device == "cuda" else 1
-    seconds = measure.in_turns(works, args.steps, args.device, {work: inner for work in works if work != plain})
+    repeat = dict.fromkeys(steps, args.turn) | dict.fromkeys(pieces, args.turn if args.device == "cuda" else 1)
+    if args.plain:
+        steps[theirs] = measure.apart(plain.turn, args, CLASSES)
+    seconds = measure.in_turns(steps | pieces, args.steps, args.device, repeat)
+    if args.plain:
+        seconds[theirs] /= args.turn
     flops = first.flops()
     rates = {name: measure.matmul_rate(args.device, step.dtype) for name, step in ours.items()}
-    rates[plain] = measure.matmul_rate(args.device, torch.float32)
+    rates[theirs] = measure.matmul_rate(args.device, torch.float32)
     whole = [
         {
             "step": name,
@@ -54,7 +61,7 @@ def main(words=None) -> dict:
             "ms": 1e3 * seconds[name],
             "TFLOP/s": flops / seconds[name] / 1e12,
             "share of matmul": flops / seconds[name] / rates[name],
-            "times plain": seconds[plain] / seconds[name] if args.plain else "",
+            "times plain": seconds[theirs] / seconds[name] if args.plain else "",
         }
         for name in steps
     ]
@@ -96,10 +103,7 @@ class Ours:
             compile_step(self.module)
         self.optimizer = self.module.configure_optimizers()[0][0]
         self.scaler = torch.amp.GradScaler(args.device, enabled=precision == "16")
-        count = max(4 * args.batch_size, 2048)
-        self.images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
-        self.labels = torch.randint(0, 2 * CLASSES[0], (count,))
-        self.labels[self.labels >= CLASSES[0]] = -1
+        self.images, self.labels = measure.some_data(max(args.turn * args.batch_size, 2048))
         spec = dataset_spec("CIFAR10")
         self.pipeline = ViewPipeline([spec.large] * 2 + [spec.small] * 2, spec.mean, spec.std)
         self.loader = ViewLoader(
@@ -212,33 +216,6 @@ class Ours:
         with FlopCounterMode(display=False) as counter, self.autocast():
             self.module.compute_losses(self.module.model(self.views), self.some_labels)["loss"].backward()
         return counter.get_total_flops()
-
-
-class Plain:
-    """The step of plain.py with its loader."""
-
-    def __init__(self, args, images, labels) -> None:
-        import plain
-        import torch
-
-        from utils.data.specs import dataset_spec
-
-        spec = dataset_spec("CIFAR10")
-        arrays = images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy()
-        self.loader = plain.plain_loader(*arrays, args.batch_size, args.workers, spec.mean, spec.std)
-        self.net = plain.PlainNet(*CLASSES, args.num_heads, args.overcluster_factor, 2048, 256).to(args.device)
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-        self.device, self.plain = args.device, plain
-        self.batches = self._forever()
-
-    def _forever(self):
-        while True:
-            yield from self.loader
-
-    def step(self) -> None:
-        views, labels = next(self.batches)
-        views = [view.to(self.device) for view in views]
-        self.plain.plain_step(self.net, self.optimizer, views, labels.to(self.device))
 
 
 if __name__ == "__main__":

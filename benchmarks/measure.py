@@ -1,19 +1,20 @@
 """What all benchmarks share: flags, clocks that take turns, the device in words, tables and JSON."""
 
 import argparse
+import atexit
 import itertools
 import json
-import os
+import multiprocessing
 import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of two programs in turns must not spin against each other
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -69,6 +70,48 @@ def in_turns(
             wait(device)
             seconds[name].append((time.perf_counter() - begun) / times)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def some_data(count: int):
+    """Random images (N, 3, 32, 32) uint8 and labels (N,) in 0..4, half of them -1."""
+    import torch
+
+    images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
+    labels = torch.randint(0, 10, (count,))
+    return images, torch.where(labels < 5, labels, -1)
+
+
+def apart(make: Callable[..., Callable[[], Any]], *settings: Any) -> Callable[[], None]:
+    """Work that a process of its own does when it is called: nothing that the caller has set reaches it.
+
+    Args:
+        make: makes the work in that process, from ``settings``; a function of a module.
+    """
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, make, settings))
+    process.start()
+    there.close()
+
+    def work() -> None:
+        here.send(None)
+        if error := here.recv():
+            raise RuntimeError(error)
+
+    atexit.register(here.close)  # which ends it
+    return work
+
+
+def _serve(calls: Connection, make: Callable[..., Callable[[], Any]], settings: tuple) -> None:
+    try:
+        work = make(*settings)
+        while True:
+            calls.recv()
+            work()
+            calls.send("")
+    except EOFError:
+        return
+    except Exception as error:
+        calls.send(f"{type(error).__name__}: {error}")
 
 
 class Marks:

@@ -4,9 +4,10 @@ Written from the formulas of the papers in the obvious way; float32, no batching
 """
 
 import random
-import sys
-from pathlib import Path
+from argparse import Namespace
+from collections.abc import Callable
 
+import measure
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 from torchvision.models import resnet18
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from utils.data.specs import dataset_spec
 
 
 def solarize(image: Image.Image) -> Image.Image:
@@ -66,7 +67,8 @@ def one_thread(worker: int) -> None:
 def plain_loader(images: np.ndarray, labels: np.ndarray, batch_size: int, workers: int, mean, std) -> DataLoader:
     """Shuffled batches of views from workers."""
     data = PlainImages(images, labels, cifar_views(mean, std))
-    return DataLoader(data, batch_size, shuffle=True, num_workers=workers, drop_last=True, worker_init_fn=one_thread)
+    keep = {"persistent_workers": workers > 0, "worker_init_fn": one_thread}
+    return DataLoader(data, batch_size, shuffle=True, num_workers=workers, drop_last=True, **keep)
 
 
 class PlainHead(nn.Module):
@@ -185,3 +187,23 @@ def plain_step(net: PlainNet, optimizer: torch.optim.Optimizer, views: list[Tens
     loss.backward()
     optimizer.step()
     loss.item()  # logged every step, as the published loop does
+
+
+def turn(args: Namespace, classes: tuple[int, int]) -> Callable[[], None]:
+    """A turn of ``args.turn`` steps: a small epoch, whose workers begin with it and idle after it."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    images, labels = measure.some_data(args.turn * args.batch_size)
+    spec = dataset_spec("CIFAR10")
+    arrays = images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy()
+    loader = plain_loader(*arrays, args.batch_size, args.workers, spec.mean, spec.std)
+    net = PlainNet(*classes, args.num_heads, args.overcluster_factor, 2048, 256).to(args.device)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+
+    def epoch() -> None:
+        for views, labels in loader:
+            views = [view.to(args.device) for view in views]
+            plain_step(net, optimizer, views, labels.to(args.device))
+        measure.wait(args.device)
+
+    return epoch

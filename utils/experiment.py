@@ -28,6 +28,7 @@ from utils.flag import AUTO
 from utils.interruptions import Interruptions
 from utils.last_checkpoint import LastCheckpoint
 from utils.loggers import CSVLogger, wandb_logger
+from utils.memory import keep_freed_memory
 from utils.nonfinite import NonFinite
 from utils.pretrainer import Pretrainer
 from utils.records import ModelFiles, Pictures
@@ -114,6 +115,8 @@ def _fit(
         resume = resuming.find_checkpoint(args.resume_from_checkpoint, folder, vars(args))
         resuming.make_ready(folder, resumed=resume is not None)
         trainer = _trainer(args, folder, extra, started, resume is not None, interruptions)
+        if trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         with told_of_dead_workers():
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     return trainer

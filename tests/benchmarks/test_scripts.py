@@ -1,5 +1,6 @@
 """Every benchmark runs, at a size that says nothing about speed."""
 
+import functools
 import importlib
 import json
 import sys
@@ -36,3 +37,13 @@ def test_a_benchmark_prints_a_table_and_writes_json(name, tmp_path, monkeypatch,
     written = json.loads(path.read_text())
     assert {"title", "device", "command"} < set(written)
     assert capsys.readouterr().out.count("|---") >= 1
+
+
+def test_work_in_a_process_of_its_own(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    measure = importlib.import_module("measure")
+    work = measure.apart(functools.partial, int, "7")
+    work()
+    work()
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: integer"):
+        measure.apart(functools.partial, divmod, 1, 0)()
