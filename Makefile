@@ -35,7 +35,7 @@ test-faults: .venv/.dev ## kill runs, fill disks, damage files; a table of what 
 test-all: .venv/.dev ## the long tests too
 	$(BIN)/python -m pytest
 
-bench: .venv/.done ## the benchmarks, one after the other; tables, and JSON in logs/benchmarks/ (about 10 minutes on 2 cores)
+bench: .venv/.done ## the benchmarks, one after the other; tables, and JSON in logs/benchmarks/ (about 15 minutes on 2 cores)
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --json logs/benchmarks/$$name.json || exit 1; done
 
 check: .venv/.dev ## formatting, lint and types
