@@ -10,6 +10,8 @@ import time
 import traceback
 from pathlib import Path
 
+import torch
+
 from tests.conftest import tiny_discovery
 from utils import cli, files
 
@@ -37,6 +39,7 @@ class Run:
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+            torch.set_num_threads(1)  # threads that the parent had are not in a child, and OpenMP would wait for them
             before()
             args = type("Args", (), {"debug": False})()
             cli.run(lambda _: tiny_discovery(root, *FLAGS, *flags, discoverer=discoverer), args)
