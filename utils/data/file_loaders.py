@@ -3,6 +3,8 @@
 Letters: N images, B batch, V views.
 """
 
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -191,23 +193,29 @@ class FileEvalLoader:
 
 def _decoded(loader: DataLoader) -> Iterator[Batch]:
     """The batches of a loader."""
-    with told_of_dead_workers():
+    with told_of_dead_workers(ConnectionError, EOFError):  # its pipe may break before torch hears of its death
         yield from loader
 
 
 @contextmanager
-def told_of_dead_workers() -> Iterator[None]:
+def told_of_dead_workers(*signs: type[Exception]) -> Iterator[None]:
     """A worker that dies is an error for the user, wherever its death is noticed: torch raises from a signal's handler.
+
+    Args:
+        signs: what else tells of a death here, beside torch's own error.
 
     Raises:
         UserError: when a worker was killed, by the system for its memory for instance.
     """
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except Exception as error:
+        if not isinstance(error, signs) and "DataLoader worker" not in str(error):
             raise
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise again at the end of any other process
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"a process that decodes images has died ({str(error).splitlines()[0]}); the system may have run out of "
-            "memory: lower --num_workers, and go on with --resume_from_checkpoint auto"
+            f"a process that decodes images has died ({reason}); the system may have run out of memory: lower "
+            "--num_workers, and go on with --resume_from_checkpoint auto"
         ) from error

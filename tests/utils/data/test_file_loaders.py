@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from concurrent.futures import ProcessPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,18 +86,37 @@ def test_an_epoch_goes_on_where_it_was_left(paths):
     assert LABELS[later.indices(0, 2)].tolist() == whole[2][1].tolist()
 
 
-def kill_a_worker(batches):
-    """As in a run: the signal of its death may come before the next batch is asked for."""
-    with told_of_dead_workers():
-        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+def lose_a_worker(paths):
+    batches = iter(loader(paths, num_workers=1, batch_size=1))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    with told_of_dead_workers():  # as in a run: the signal may come before the next batch is asked for
+        os.kill(worker.pid, signal.SIGKILL)
         list(batches)
 
 
 def test_a_worker_that_dies_is_told(paths):
-    batches = iter(loader(paths, num_workers=1, batch_size=1))
-    next(batches)
-    with pytest.raises(UserError, match="a process that decodes images has died"):
-        kill_a_worker(batches)
+    """In a process of its own: torch raises from the handler of a signal that any other child's end sends as well."""
+    with (
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone,
+        pytest.raises(UserError, match="a process that decodes images has died"),
+    ):
+        alone.submit(lose_a_worker, paths).result()
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), EOFError()])
+def test_a_broken_pipe_to_a_worker_is_told_and_only_once(paths, error, monkeypatch):
+    def broken():
+        raise error
+        yield
+
+    handlers = []
+    monkeypatch.setattr(signal, "signal", lambda *of: handlers.append(of))
+    batches = loader(paths)
+    batches._loader = broken()
+    with pytest.raises(UserError, match="has died"):
+        list(batches)
+    assert handlers == [(signal.SIGCHLD, signal.SIG_DFL)]
 
 
 def test_damaged_file_is_named(paths, tmp_path):
