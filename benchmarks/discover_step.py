@@ -49,11 +49,11 @@ def main(words=None) -> dict:
     if args.plain:
         steps[theirs] = measure.apart(plain.turn, args, CLASSES)
     seconds = measure.in_turns(steps | pieces, args.steps, args.device, repeat)
-    if args.plain:
-        seconds[theirs] /= args.turn
     flops = first.flops()
     rates = {name: measure.matmul_rate(args.device, step.dtype) for name, step in ours.items()}
-    rates[theirs] = measure.matmul_rate(args.device, torch.float32)
+    if args.plain:
+        seconds[theirs] /= args.turn
+        rates[theirs] = measure.matmul_rate(args.device, torch.float32)
     whole = [
         {
             "step": name,

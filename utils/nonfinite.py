@@ -36,6 +36,7 @@ class NonFinite(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.running = list(pl_module.buffers())  # what a forward pass changes
         self.kept = [value.clone() for value in self.running]
+        self.parameters = list(pl_module.parameters())  # a walk through all modules at every step costs 0.4 ms
         self.bad = torch.zeros((), dtype=torch.bool, device=pl_module.device)
         self.step = torch.zeros((), dtype=torch.long, device=pl_module.device)  # of this epoch, the first bad one
         self.values: Tensor | None = None  # its scalars, then its gradient norm
@@ -51,7 +52,7 @@ class NonFinite(Callback):
     def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         scalars = pl_module.means.last  # type: ignore[union-attr]
         if trainer.scaler is None:
-            gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
+            gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
             norm = torch.stack(torch._foreach_norm(gradients)).norm()
         else:  # infinite gradients belong to loss scaling, which leaves such steps out by itself
             norm = torch.zeros((), device=pl_module.device)
