@@ -13,6 +13,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from utils.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, group_batch_norm
 from utils.errors import UserError
+from utils.group_linear import group_linear
 
 ARCHITECTURES: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "resnet18": (BasicBlock, [2, 2, 2, 2]),
@@ -132,8 +133,7 @@ def forward_banks(banks: Sequence[MultiHead], feats: Tensor) -> list[tuple[Tenso
     x = feats.flatten(0, 1).expand(len(projectors), -1, -1)  # (G, V*B, D)
     for layer in zip(*(projector.mlp for projector in projectors), strict=True):  # its G modules
         if isinstance(layer[0], nn.Linear):
-            weight, bias = torch.stack([m.weight for m in layer]), torch.stack([m.bias for m in layer])
-            x = torch.baddbmm(bias[:, None], x, weight.mT)
+            x = group_linear(x, layer)
         elif isinstance(layer[0], HeadBatchNorm1d):
             x = group_batch_norm(x.unflatten(1, (num_views, batch_size)), layer).flatten(1, 2)
         else:
