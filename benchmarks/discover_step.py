@@ -36,10 +36,7 @@ def main(words=None) -> dict:
     import plain
     import torch
 
-    from utils.memory import keep_freed_memory
-
-    if args.device == "cpu":
-        keep_freed_memory()  # as a run does
+    measure.memory_as_in_a_run(args.device)
     ours = {f"ours, {name}{', compiled' if args.compile else ''}": Ours(args, name) for name in args.precision}
     first, name = next(iter(ours.values())), next(iter(ours))
     steps = {name: step.step for name, step in ours.items()}

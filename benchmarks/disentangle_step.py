@@ -132,10 +132,7 @@ def main(words=None) -> dict:
     flags.add_argument("--batch_size", type=int, default=64)
     flags.add_argument("--steps", type=int, default=5, help="timed rounds")
     args = measure.start(flags, words)
-    from utils.memory import keep_freed_memory
-
-    if args.device == "cpu":
-        keep_freed_memory()  # as a run does
+    measure.memory_as_in_a_run(args.device)
     turns = Turns(args)
     given = turns.views()
     works = {

@@ -18,6 +18,7 @@ def main(words=None) -> dict:
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--picture", default=None, metavar="FILE")
     args = measure.start(flags, words)
+    measure.memory_as_in_a_run(args.device)
     tables = {}
     for name, values in SWEEPS.items():
         works = {str(value): step(args, BASE | {name: value}) for value in values}

@@ -39,6 +39,14 @@ def start(flags: argparse.ArgumentParser, words: Sequence[str] | None = None) ->
     return args
 
 
+def memory_as_in_a_run(device: str) -> None:
+    """What a training run asks of a CPU's memory, asked of this process."""
+    if device == "cpu":
+        from utils.memory import keep_freed_memory
+
+        keep_freed_memory()
+
+
 def wait(device: str) -> None:
     """Until the device has done all that was asked of it."""
     if device == "cuda":
