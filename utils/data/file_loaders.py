@@ -210,7 +210,8 @@ def told_of_dead_workers(*signs: type[Exception]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, signs) and "DataLoader worker" not in str(error):
+        of_torch = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
+        if not (of_torch or isinstance(error, signs)):
             raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise again at the end of any other process

@@ -104,8 +104,11 @@ def test_a_worker_that_dies_is_told(paths):
         alone.submit(lose_a_worker, paths).result()
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset by peer"), EOFError()])
-def test_a_broken_pipe_to_a_worker_is_told_and_only_once(paths, error, monkeypatch):
+TOLD_BY = [RuntimeError("DataLoader worker (pid 7) is killed"), ConnectionResetError(104, "reset by peer"), EOFError()]
+
+
+@pytest.mark.parametrize("error", TOLD_BY)
+def test_the_end_of_a_worker_is_told_once(paths, error, monkeypatch):
     def broken():
         raise error
         yield
@@ -114,9 +117,17 @@ def test_a_broken_pipe_to_a_worker_is_told_and_only_once(paths, error, monkeypat
     monkeypatch.setattr(signal, "signal", lambda *of: handlers.append(of))
     batches = loader(paths)
     batches._loader = broken()
-    with pytest.raises(UserError, match="has died"):
+    with pytest.raises(UserError) as raised, told_of_dead_workers():  # as a run has it around its loaders' own
         list(batches)
+    assert str(raised.value).count("has died") == 1
     assert handlers == [(signal.SIGCHLD, signal.SIG_DFL)]
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), UserError("DataLoader worker"), RuntimeError("another")])
+def test_other_errors_are_not_taken_for_the_end_of_a_worker(error):
+    with pytest.raises(type(error)) as raised, told_of_dead_workers():
+        raise error
+    assert raised.value is error
 
 
 def test_damaged_file_is_named(paths, tmp_path):
