@@ -5,7 +5,7 @@
         --max_epochs 500 --batch_size 512 --multicrop --gpus 1 --precision 16 --comment 5_5
 
 Published accuracy on the novel training images: CIFAR10-5 93.3, CIFAR100-20 90.5, CIFAR100-50 62.3, ImageNet 90.7.
-The objective is in utils/discoverer.py.
+The objective is in utils/methods/discoverer.py.
 """
 
 from utils import cli
@@ -13,7 +13,7 @@ from utils import cli
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__)
 
-from utils.discoverer import Discoverer
+from utils.methods.discoverer import Discoverer
 
 __all__ = ["Discoverer"]
 

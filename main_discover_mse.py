@@ -15,8 +15,8 @@ if __name__ == "__main__":  # before torch is imported: --help and a mistyped fl
 
 from torch import Tensor
 
-from utils import discoverer
 from utils.losses import mse_consistency
+from utils.methods import discoverer
 
 
 class Discoverer(discoverer.Discoverer):

@@ -19,13 +19,13 @@ def main(args) -> int:
     """Predict, write, export; the exit code."""
     from pathlib import Path
 
-    from utils import apply
-    from utils.data.foreign import find_images
+    from utils.data.prediction_images import find_images
     from utils.devices import torch_device
     from utils.errors import UserError
+    from utils.evaluation.predictions import output_names
     from utils.files import write_text
-    from utils.prediction import output_names
-    from utils.trained import load_discoverer
+    from utils.inference import predict_folder
+    from utils.inference.discovery_checkpoint import load_discoverer
 
     if not args.images and not args.export:
         raise UserError("nothing to do: give --images FOLDER, --export model.onnx, or both")
@@ -33,12 +33,12 @@ def main(args) -> int:
         if getattr(args, flag) and not args.images:
             raise UserError(f"--{flag} needs --images FOLDER")
         if getattr(args, flag):
-            apply.require_new_folder(flag, getattr(args, flag), args.images)
+            predict_folder.require_new_folder(flag, getattr(args, flag), args.images)
     device = torch_device(args.gpus)
     paths = find_images(args.images) if args.images else []
     discoverer = load_discoverer(args.checkpoint)
     if args.export:
-        from utils.export import export_onnx
+        from utils.inference.onnx_export import export_onnx
 
         export_onnx(discoverer, Path(args.export))
         print(f"network     {args.export}")
@@ -46,20 +46,20 @@ def main(args) -> int:
         return 0
 
     names, out = output_names(discoverer.hparams), Path(args.out)
-    predictions, errors = apply.apply(
+    predictions, errors = predict_folder.apply(
         discoverer, paths, device, args.eval_batch_size, args.num_workers, args.enable_progress_bar
     )
     if predictions is not None and args.novel_only:
         predictions = predictions.among_novel(discoverer.num_labeled)
-    write_text(out, apply.predictions_csv(predictions, paths, names))
+    write_text(out, predict_folder.predictions_csv(predictions, paths, names))
     unreadable = out.with_name(f"{out.stem}.errors.csv")
-    apply.write_errors(errors, paths, unreadable)
+    predict_folder.write_errors(errors, paths, unreadable)
     print(f"predictions {out}: {len(paths) - len(errors):,} images")
     if predictions is not None and args.sheets:
-        apply.write_sheets(predictions, paths, names, Path(args.sheets))
+        predict_folder.write_sheets(predictions, paths, names, Path(args.sheets))
         print(f"sheets      {args.sheets}")
     if predictions is not None and args.copy_into:
-        copied = apply.copy_sorted(predictions, paths, names, Path(args.copy_into))
+        copied = predict_folder.copy_sorted(predictions, paths, names, Path(args.copy_into))
         print(f"sorted      {args.copy_into}: {len(predictions) - copied:,} hard links, {copied:,} copies")
     if errors:
         print(f"unreadable  {unreadable}: {len(errors):,} files")

@@ -4,7 +4,7 @@
         --max_epochs 200 --batch_size 256 --gpus 1 --precision 16 --comment 5_5
 
 leaves checkpoints_iic/pretrain-resnet18-CIFAR10-5_5.cp for the --pretrained flag of the discovery mains.
-Two large views, cross-entropy at temperature 0.1; see utils/pretrainer.py.
+Two large views, cross-entropy at temperature 0.1; see utils/methods/pretrainer.py.
 """
 
 from utils import cli
@@ -12,7 +12,7 @@ from utils import cli
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("pretrain", doc=__doc__)
 
-from utils.pretrainer import Pretrainer
+from utils.methods.pretrainer import Pretrainer
 
 __all__ = ["Pretrainer"]
 

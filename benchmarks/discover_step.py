@@ -165,7 +165,7 @@ class Ours:
 
     def parts(self) -> dict:
         """Each part on its own, forward and backward where it has one."""
-        from utils.nets import forward_banks
+        from utils.nets.multi_head_resnet import forward_banks
 
         model = self.module.model
         with self.autocast():

@@ -69,7 +69,7 @@ class Turns:
         from torchvision.transforms.functional import to_pil_image
 
         from utils.data.specs import contrastive_view
-        from utils.disentangler import Disentangler
+        from utils.methods.disentangler import Disentangler
         from utils.transforms.pipeline import ViewPipeline
 
         torch.manual_seed(0)

@@ -22,7 +22,7 @@ def main(words=None) -> dict:
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    from utils.eval import ClusterMetrics
+    from utils.evaluation.metrics import ClusterMetrics
 
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(0, args.classes, (args.samples,), generator=generator)

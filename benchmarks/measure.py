@@ -42,7 +42,7 @@ def start(flags: argparse.ArgumentParser, words: Sequence[str] | None = None) ->
 def memory_as_in_a_run(device: str) -> None:
     """What a training run asks of a CPU's memory, asked of this process."""
     if device == "cpu":
-        from utils.memory import keep_freed_memory
+        from utils.training.freed_memory import keep_freed_memory
 
         keep_freed_memory()
 

@@ -18,13 +18,13 @@ def main(args) -> None:
     """Cluster, print, save."""
     import yaml
 
+    from utils.cli.flags import AUTO
     from utils.devices import torch_device
     from utils.errors import UserError
-    from utils.features import BASELINES, PretrainedFeatures, default_folder
     from utils.files import write_json, write_text
-    from utils.flags import AUTO
-    from utils.report.confusion import plot_confusion
-    from utils.report.style import save_png
+    from utils.inference.features import BASELINES, PretrainedFeatures, default_folder
+    from utils.report.plots.confusion import plot_confusion
+    from utils.report.plots.style import save_png
     from utils.report.tables import metrics_table
 
     if args.num_unlabeled_classes == AUTO:

@@ -19,7 +19,7 @@ from utils import cli
 
 def main(args) -> None:
     """Embed, print the metrics, train, test."""
-    from utils.downstream import linear_probe, nearest_neighbours, split_rows
+    from utils.evaluation.downstream import linear_probe, nearest_neighbours, split_rows
     from utils.experiment import embed
     from utils.report.tables import cluster_table
 

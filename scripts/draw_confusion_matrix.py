@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def main(args) -> None:
     """Draw and save."""
+    from utils.inference.discovery_checkpoint import collected
     from utils.report.figures import confusions, save_drawings
-    from utils.trained import collected
 
     save_drawings(confusions(collected(args)), args)
 

@@ -18,12 +18,12 @@ def main(args) -> None:
     """Estimate, print, draw."""
     import time
 
+    from utils.cli.flags import AUTO
     from utils.devices import torch_device
-    from utils.features import PretrainedFeatures, default_folder
     from utils.files import csv_text, write_text
-    from utils.flags import AUTO
-    from utils.report.criterion import criterion_text, plot_criterion
-    from utils.report.style import save_png
+    from utils.inference.features import PretrainedFeatures, default_folder
+    from utils.report.plots.class_number import criterion_text, plot_criterion
+    from utils.report.plots.style import save_png
 
     args.num_unlabeled_classes = AUTO
     features, folder = (

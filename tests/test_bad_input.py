@@ -12,7 +12,7 @@ import torch
 from main_discover_inter_intra import Discoverer
 from utils import cli, experiment
 from utils.errors import UserError
-from utils.nets import MultiHeadResNet
+from utils.nets.multi_head_resnet import MultiHeadResNet
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = {"dataset": "digits", "num_labeled_classes": 5, "num_unlabeled_classes": 5, "width": 8, "hidden_dim": 16}

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from utils import cli
+from utils.cli.settings import resolve
 from utils.errors import UserError
-from utils.settings import resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 MAINS = sorted(path.name for path in ROOT.glob("main_*.py"))

@@ -15,9 +15,9 @@ import torch
 from tests.conftest import tiny_disentangling
 from tests.utils.data.makers import pixels, write_npz
 from utils import cli, experiment
-from utils.disentangler import Disentangler
-from utils.disentangling_net import load_net
 from utils.errors import UserError
+from utils.methods.disentangler import Disentangler
+from utils.nets.disentangling_net import load_net
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = "cd_16_seed42"
@@ -169,7 +169,7 @@ def test_a_share_is_evaluated(tmp_path):
 
 def test_clipped_gradients_and_the_pictures(tmp_path, monkeypatch):
     pytest.importorskip("captum")
-    from utils.report import lime
+    from utils.report.plots import lime
 
     monkeypatch.setattr(lime, "ACTIVE", 0.4)  # so early no feature is decided
     monkeypatch.setattr(lime, "SAMPLES", 20)

@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 
 from tests.conftest import TINY, free_port
-from utils.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, ViewSyncBatchNorm, group_batch_norm
-from utils.disentangler import Disentangler
+from utils.methods.disentangler import Disentangler
+from utils.nets.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, ViewSyncBatchNorm, group_batch_norm
 
 ROOT = Path(__file__).resolve().parents[1]
 

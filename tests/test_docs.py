@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from utils import cli
+from utils.cli.flags import GROUPS
 from utils.data.specs import DIGITS_DEFAULTS
-from utils.flags import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -96,7 +96,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, **BY_NAME)
 def test_files_that_are_named_are_there(page):
     for name in re.findall(r"`((?:utils|tests|scripts)/[\w./-]+|main_\w+\.py|\w+\.(?:md|toml))`", page.read_text()):
-        examples = {"main_discover_spread.py", "utils/data/fashion_mnist.py"}
+        examples = {"main_discover_spread.py", "utils/data/sources/fashion_mnist.py"}
         assert name in examples or (ROOT / name).exists() or (page.parent / name).exists(), name
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from utils import cli
-from utils.downstream import linear_probe, nearest_neighbours, split_rows
 from utils.errors import UserError
+from utils.evaluation.downstream import linear_probe, nearest_neighbours, split_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 

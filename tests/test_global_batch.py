@@ -8,8 +8,8 @@ from torch.nn.parallel import DistributedDataParallel
 from main_discover_inter_intra import Discoverer
 from main_discover_mse import Discoverer as MSEDiscoverer
 from tests.conftest import free_port
-from utils.batch_norm import ViewSyncBatchNorm
-from utils.sinkhorn_knopp import SinkhornKnopp
+from utils.losses.sinkhorn_knopp import SinkhornKnopp
+from utils.nets.batch_norm import ViewSyncBatchNorm
 
 SETTINGS = {"dataset": "CIFAR10", "num_labeled_classes": 4, "num_unlabeled_classes": 3, "num_heads": 2, "width": 8}
 SETTINGS |= {"hidden_dim": 16, "proj_dim": 8, "overcluster_factor": 2, "global_sinkhorn": True}

@@ -18,13 +18,13 @@ from PIL import Image
 
 from tests.utils.data.makers import encoded, pixels
 from utils import cli, files
+from utils.cli.flags import GROUPS
 from utils.data.containers import SourceRequest
-from utils.data.folder import read_folder
 from utils.data.images import list_images, read_image
-from utils.data.npz import read_npz
-from utils.data.plain_pickle import load_plain_pickle
+from utils.data.sources.folder import read_folder
+from utils.data.sources.npz import read_npz
+from utils.data.sources.plain_pickle import load_plain_pickle
 from utils.errors import UserError, printable
-from utils.flags import GROUPS
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
 from hypothesis import strategies as st  # noqa: E402

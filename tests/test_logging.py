@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import tiny_discovery, tiny_disentangling
 from utils import cli
-from utils.loggers import CSVLogger, wandb_logger
+from utils.training.loggers import CSVLogger, wandb_logger
 
 
 def wandb_records(path):

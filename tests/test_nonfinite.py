@@ -11,8 +11,8 @@ from tests.conftest import tiny_discovery
 from tests.test_stopping import stopping
 from utils import files
 from utils.errors import NonFiniteError
-from utils.nonfinite import NAME
-from utils.tracking import EpochMeans
+from utils.training.epoch_means import EpochMeans
+from utils.training.nonfinite import NAME
 
 SETTINGS = {"dataset": "CIFAR10", "num_labeled_classes": 4, "num_unlabeled_classes": 3, "num_heads": 2, "width": 8}
 

@@ -10,11 +10,11 @@ from PIL import Image
 
 import main_predict
 from utils import cli
-from utils.data.digits import read_digits
 from utils.data.images import read_image, to_square
+from utils.data.sources.digits import read_digits
 from utils.errors import UserError
-from utils.prediction import output_names, read_outputs
-from utils.trained import load_discoverer
+from utils.evaluation.predictions import output_names, read_outputs
+from utils.inference.discovery_checkpoint import load_discoverer
 
 
 def run(*words):
@@ -126,18 +126,20 @@ def test_a_sorted_copy_and_sheets(tiny_run, photos, tmp_path):
 
 
 def test_two_files_of_one_name_stay_two_and_copies_replace_links(tiny_run, photos, tmp_path, monkeypatch):
-    from utils import apply
+    from utils.inference import predict_folder
 
-    predictions = apply.apply(load_discoverer(tiny_run[0] / "last.ckpt"), [str(photos / "a.png")], "cpu", 4, 0)[0]
+    predictions = predict_folder.apply(
+        load_discoverer(tiny_run[0] / "last.ckpt"), [str(photos / "a.png")], "cpu", 4, 0
+    )[0]
     paths = [str(photos / "a.png"), str(photos / "deep" / "a.png")]
     twice = type(predictions)(
         **{name: np.repeat(value, 2, axis=-1) for name, value in vars(predictions).items() if name != "features"},
         features=predictions.features,
     )
     object.__setattr__(twice, "labels", np.array([0, 1]))
-    monkeypatch.setattr(apply.os, "link", lambda *args: (_ for _ in ()).throw(OSError("another disk")))
+    monkeypatch.setattr(predict_folder.os, "link", lambda *args: (_ for _ in ()).throw(OSError("another disk")))
     names = [f"class{i}" for i in range(10)]
-    assert apply.copy_sorted(twice, paths, names, tmp_path / "sorted") == 2
+    assert predict_folder.copy_sorted(twice, paths, names, tmp_path / "sorted") == 2
     copies = sorted((tmp_path / "sorted").rglob("*.png"))
     assert [path.name for path in copies] == ["a-2.png", "a.png"]
     assert copies[0].read_bytes() == (photos / "deep" / "a.png").read_bytes()

@@ -13,14 +13,15 @@ from PIL import Image
 from main_discover_inter_intra import Discoverer
 from tests.conftest import ROOT
 from utils import cli
+from utils.cli.settings import RECORDED
 from utils.data import get_datamodule
-from utils.eval import cluster_acc
-from utils.report import clusters, confusion, figures
+from utils.evaluation.metrics import cluster_acc
+from utils.inference.discovery_checkpoint import load_discoverer
+from utils.report import clusters, figures
 from utils.report.collect import collect
-from utils.report.discovery import write_report
+from utils.report.discovery_report import write_report
+from utils.report.plots import confusion
 from utils.report.reproduce import discovery_main, reproduce_words
-from utils.settings import RECORDED
-from utils.trained import load_discoverer
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FIGURES = {
@@ -145,10 +146,10 @@ def test_the_command_gives_the_same_settings(found):
 def test_the_scripts_draw_from_a_checkpoint(script, tiny_run, found, tmp_path, monkeypatch, capsys):
     import importlib
 
-    from utils import trained
+    from utils.inference import discovery_checkpoint
 
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    monkeypatch.setattr(trained, "collected", lambda args: found)
+    monkeypatch.setattr(discovery_checkpoint, "collected", lambda args: found)
     out = ["--out", str(tmp_path / "out"), "--data_dir", str(tmp_path)]
     args = cli.parse("figures", ["--checkpoint", str(tiny_run[0] / "last.ckpt"), *out])
     importlib.import_module(script).main(args)
@@ -164,7 +165,7 @@ def test_the_scripts_draw_from_a_checkpoint(script, tiny_run, found, tmp_path, m
 
 
 def test_a_checkpoint_s_own_data_are_collected(tiny_run, found):
-    from utils.trained import collected
+    from utils.inference.discovery_checkpoint import collected
 
     again = collected(cli.parse("figures", ["--checkpoint", str(tiny_run[0] / "last.ckpt")]))
     np.testing.assert_array_equal(again.agnostic_table, found.agnostic_table)

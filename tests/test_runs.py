@@ -11,7 +11,7 @@ import yaml
 from main_discover_inter_intra import Discoverer
 from tests.conftest import tiny_discovery, tiny_pretraining
 from utils import cli, experiment
-from utils.discoverer import Discoverer as Baseline
+from utils.methods.discoverer import Discoverer as Baseline
 
 SEED_KEYS = {
     "loss",
@@ -78,7 +78,7 @@ def test_files_of_a_run(tiny_run):
 
 
 def test_the_learning_rate_is_that_of_its_epoch(tiny_run):
-    from utils.lr_scheduler import warmup_cosine_lr
+    from utils.training.lr_scheduler import warmup_cosine_lr
 
     folder, trainer, _ = tiny_run
     hparams = trainer.lightning_module.hparams

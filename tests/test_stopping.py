@@ -10,9 +10,10 @@ import torch
 
 from main_discover_inter_intra import Discoverer
 from tests.conftest import tiny_discovery
-from utils import files, resuming
+from utils import files
 from utils.errors import UserError
-from utils.interruptions import Consensus, Interruptions
+from utils.training import resuming
+from utils.training.signals import Consensus, Interruptions
 
 
 def assert_same(first, second, where=""):

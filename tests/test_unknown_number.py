@@ -9,11 +9,11 @@ import torch
 
 from tests.conftest import ROOT, TINY, tiny_discovery, tiny_pretraining
 from utils import cli
-from utils.disentangling_net import DisentanglingNet
 from utils.errors import UserError
-from utils.eval import cluster_acc
+from utils.evaluation.metrics import cluster_acc
 from utils.experiment import evaluate
-from utils.features import PretrainedFeatures
+from utils.inference.features import PretrainedFeatures
+from utils.nets.disentangling_net import DisentanglingNet
 
 DATA = ["--dataset", "digits", "--image_size", "8", "--width", "8"]
 
@@ -102,7 +102,7 @@ def test_a_folder_whose_heap_nobody_has_labelled(tmp_path):
     """Training, evaluation and report work; what needs truth is absent."""
     from PIL import Image
 
-    from utils.data.digits import read_digits
+    from utils.data.sources.digits import read_digits
 
     source = read_digits(None)
     for part, images, labels in (

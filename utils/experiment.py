@@ -12,31 +12,32 @@ import torch
 from pytorch_lightning.profilers import AdvancedProfiler, SimpleProfiler
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utils import callbacks, cli, files, resuming
-from utils.batch_norm import ViewSyncBatchNorm
+from utils import cli, files
+from utils.cli.flag_types import AUTO
 from utils.data import contrastive_datamodule, get_datamodule
-from utils.data.datamodules import NCDDataModule
+from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.file_loaders import told_of_dead_workers
 from utils.devices import require_devices, torch_device
-from utils.discoverer import Discoverer
-from utils.disentangler import Disentangler
-from utils.disentangling_net import load_net
 from utils.distributed import say
 from utils.errors import UserError
-from utils.fail_together import FailTogether
-from utils.flag import AUTO
-from utils.interruptions import Interruptions
-from utils.last_checkpoint import LastCheckpoint
-from utils.loggers import CSVLogger, wandb_logger
-from utils.memory import keep_freed_memory
-from utils.nonfinite import NonFinite
-from utils.pretrainer import Pretrainer
-from utils.records import ModelFiles, Pictures
-from utils.trained import datamodule_of, load_discoverer
+from utils.inference.discovery_checkpoint import datamodule_of, load_discoverer
+from utils.methods.discoverer import Discoverer
+from utils.methods.disentangler import Disentangler
+from utils.methods.pretrainer import Pretrainer
+from utils.nets.batch_norm import ViewSyncBatchNorm
+from utils.nets.disentangling_net import load_net
+from utils.training import callbacks, resuming
+from utils.training.contrastive_files import ModelFiles, Pictures
+from utils.training.failure_propagation import FailTogether
+from utils.training.freed_memory import keep_freed_memory
+from utils.training.last_checkpoint import LastCheckpoint
+from utils.training.loggers import CSVLogger, wandb_logger
+from utils.training.nonfinite import NonFinite
+from utils.training.signals import Interruptions
 
 if TYPE_CHECKING:
-    from utils.cluster_report import ClusterReport
-    from utils.data.contrastive import ContrastiveDataModule
+    from utils.data.disentangling_datamodule import ContrastiveDataModule
+    from utils.report.contrastive_report import ClusterReport
 
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
 # The last one asks for a reduction, but what is logged is reduced already.
@@ -62,7 +63,7 @@ def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Train
 def report(trainer: pl.Trainer, metrics: dict[str, float], folder: Path) -> None:
     """``report.html`` and ``figures/`` of a trainer's discovery module, in a folder; on its device, in one process."""
     from utils.report.collect import collect
-    from utils.report.discovery import write_report
+    from utils.report.discovery_report import write_report
 
     found = collect(trainer.lightning_module, trainer.datamodule, trainer.strategy.root_device)  # type: ignore[attr-defined]
     page = write_report(found, metrics, folder, folder / "metrics.csv")
@@ -178,7 +179,7 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
         weights = args.estimate_from or args.pretrained
         if weights is None:
             raise UserError("--num_unlabeled_classes auto needs --pretrained or --estimate_from: it clusters features")
-        from utils.features import PretrainedFeatures
+        from utils.inference.features import PretrainedFeatures
 
         features = PretrainedFeatures(args, weights, torch_device(args.gpus))
         found = features.estimate(args.estimator, args.max_unlabeled_classes, args.seed)
@@ -201,7 +202,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     trainer, datamodule = _evaluator(args), datamodule_of(module, args)
     metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
     if args.baselines:
-        from utils.baselines import kmeans_baselines
+        from utils.inference.kmeans_baselines import kmeans_baselines
 
         metrics |= kmeans_baselines(datamodule, args.pretrained or module.pretrained_path, module.hparams)
     if args.report:
@@ -215,7 +216,7 @@ def cluster(args: argparse.Namespace) -> "ClusterReport":
     Raises:
         UserError: when the model is absent or another one, and for everything about the data.
     """
-    from utils.cluster_report import pictures, write_report
+    from utils.report.contrastive_report import pictures, write_report
 
     module, datamodule = embed(args)
     figures = pictures(module, datamodule, args.tsne, args.lime)

@@ -7,8 +7,8 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from utils.data.contrastive import ContrastiveDataModule
-    from utils.data.datamodules import NCDDataModule
+    from utils.data.discovery_datamodule import NCDDataModule
+    from utils.data.disentangling_datamodule import ContrastiveDataModule
 
 EVAL_BATCH_SIZE = 512
 
@@ -17,12 +17,12 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
     """The datamodule for the parsed flags; nothing is read from disk before its ``setup()``.
 
     Args:
-        args: the flags named in :class:`utils.data.datamodules.NCDDataModule`; ``labeled_classes`` is a
+        args: the flags named in :class:`utils.data.discovery_datamodule.NCDDataModule`; ``labeled_classes`` is a
             comma-separated string or None, and ``num_small_crops`` counts only with ``multicrop``. With
             ``num_unlabeled_estimated`` the number of novel classes says nothing about the data.
         mode: ``pretrain`` (labelled classes only), ``discover`` (everything, labels of novel classes hidden), or
             ``disentangle`` (everything, all labels hidden; the flags of
-            :class:`utils.data.contrastive.ContrastiveDataModule`).
+            :class:`utils.data.disentangling_datamodule.ContrastiveDataModule`).
 
     Raises:
         ValueError: for another mode.
@@ -30,7 +30,7 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
     """
     if mode == "disentangle":
         return contrastive_datamodule(args)
-    from utils.data.datamodules import NCDDataModule
+    from utils.data.discovery_datamodule import NCDDataModule
 
     small_crops = {"pretrain": 0, "discover": args.num_small_crops if getattr(args, "multicrop", False) else 0}
     if mode not in small_crops:
@@ -57,7 +57,7 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
 
 def contrastive_datamodule(args: Namespace) -> "ContrastiveDataModule":
     """The datamodule for the parsed flags of train.py and evaluate.py."""
-    from utils.data.contrastive import ContrastiveDataModule
+    from utils.data.disentangling_datamodule import ContrastiveDataModule
 
     return ContrastiveDataModule(
         dataset=args.dataset,

@@ -1,10 +1,15 @@
-"""Losses: pure functions from tensors to a tensor."""
+"""Losses, pure functions from tensors to a tensor, and Sinkhorn-Knopp.
+
+May import: the modules of ``utils`` itself that all rooms share (errors, files, …); neither Lightning nor argparse.
+"""
 
 from utils.losses.constraints import inter_class_skld, intra_class_skld, mse_consistency
 from utils.losses.contrastive import feature_loss, instance_loss, normalized_entropy, nt_xent
+from utils.losses.sinkhorn_knopp import SinkhornKnopp
 from utils.losses.swapped import swapped_prediction
 
 __all__ = [
+    "SinkhornKnopp",
     "feature_loss",
     "instance_loss",
     "inter_class_skld",

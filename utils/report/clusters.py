@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.eval import table_mapping
+from utils.evaluation.metrics import table_mapping
 from utils.files import csv_text, write_text, write_whole
 from utils.report.collect import Collection
-from utils.report.confusion import confused_pairs
+from utils.report.plots.confusion import confused_pairs
+from utils.report.plots.style import KNOWN, NOVEL
 from utils.report.sheets import Tile, contact_sheet, typical_and_doubtful
-from utils.report.style import KNOWN, NOVEL
 
 TILES, MANY_CLUSTERS = (12, 8), 30  # of each kind; fewer where there are more clusters than these
 PAIRS, EXAMPLES = 6, 8

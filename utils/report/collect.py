@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from utils.data.images import read_image, to_square
-from utils.eval import contingency
-from utils.evaluation import LOADERS
-from utils.prediction import Predictions, output_names, predict
+from utils.evaluation.metrics import contingency
+from utils.evaluation.predictions import Predictions, output_names, predict
+from utils.evaluation.protocols import LOADERS
 
 PHOTO_SIDE = 96  # pixels to which photographs are cut for a contact sheet
 

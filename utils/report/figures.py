@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from utils.errors import UserError
-from utils.eval import cluster_acc
+from utils.evaluation.metrics import cluster_acc
 from utils.files import csv_text, write_text
-from utils.report.bars import plot_class_accuracy, plot_heads
 from utils.report.collect import Collection
-from utils.report.confusion import CROWDED, class_accuracies, confusion_rows, plot_confusion
-from utils.report.embedding import plot_embedding, sample_rows, tsne
-from utils.report.plots import plot_curves
-from utils.report.style import save_pdf, save_png, to_svg
+from utils.report.plots.bars import plot_class_accuracy, plot_heads
+from utils.report.plots.confusion import CROWDED, class_accuracies, confusion_rows, plot_confusion
+from utils.report.plots.curves import plot_curves
+from utils.report.plots.embedding import plot_embedding, sample_rows, tsne
+from utils.report.plots.style import save_pdf, save_png, to_svg
 
 MAX_SHOWN = 68  # classes in the bars of the page
 

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from utils.cli.flag_types import AUTO
+from utils.cli.settings import RECORDED, flags_of
 from utils.data.specs import dataset_spec
-from utils.flag import AUTO
-from utils.settings import RECORDED, flags_of
 
 NOT_GIVEN = ("print_config", "debug")
 FACTOR = "factor_"

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from utils.data.cifar_files import CIFAR
-from utils.data.imagenet import split_wnids
+from utils.data.sources.cifar_files import CIFAR
+from utils.data.sources.imagenet import split_wnids
 
 EXIF_ORIENTATION = 0x0112
 

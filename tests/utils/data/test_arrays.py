@@ -5,7 +5,7 @@ import pytest
 
 from tests.utils.data.makers import pixels, write_npz
 from utils.data.containers import SourceRequest
-from utils.data.sources import load_source
+from utils.data.sources.readers import load_source
 from utils.errors import UserError
 
 

@@ -11,10 +11,10 @@ import pytest
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from tests.utils.data.makers import pixels, write_cifar, write_npz
-from utils.data.cifar_files import CIFAR
 from utils.data.containers import SourceRequest
-from utils.data.plain_pickle import load_plain_pickle
-from utils.data.sources import load_source, prepare_source
+from utils.data.sources.cifar_files import CIFAR
+from utils.data.sources.plain_pickle import load_plain_pickle
+from utils.data.sources.readers import load_source, prepare_source
 from utils.errors import UserError
 
 

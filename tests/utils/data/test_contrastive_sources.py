@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from tests.utils.data.makers import pixels, write_cifar, write_npz
-from utils.data.cifar import to_super_classes
-from utils.data.cifar_files import CIFAR100_CLASSES, SUPER_CLASSES
 from utils.data.containers import SourceRequest
-from utils.data.contrastive import ContrastiveDataModule
-from utils.data.sources import load_source
+from utils.data.disentangling_datamodule import ContrastiveDataModule
+from utils.data.sources.cifar import to_super_classes
+from utils.data.sources.cifar_files import CIFAR100_CLASSES, SUPER_CLASSES
+from utils.data.sources.readers import load_source
 from utils.errors import UserError
 
 # The labels that CIFAR-100's own files give to its fine classes 0 to 99.

@@ -9,7 +9,7 @@ import torch
 
 from tests.utils.data.makers import labels_of, pixels, write_cifar, write_npz
 from utils.data import get_datamodule
-from utils.data.digits import read_digits
+from utils.data.sources.digits import read_digits
 
 TEST_COUNTS = np.bincount(read_digits(None).test_labels)
 
@@ -97,7 +97,7 @@ def test_named_classes(datamodule):
 
 def test_data_are_read_once(datamodule, monkeypatch):
     data = datamodule()
-    monkeypatch.setattr("utils.data.datamodules.load_source", None)
+    monkeypatch.setattr("utils.data.discovery_datamodule.load_source", None)
     data.setup("fit")
     data.setup("validate")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from utils.data.cifar_files import CIFAR
+from utils.data.sources.cifar_files import CIFAR
 from utils.data.specs import DATASETS
 from utils.data.splits import check_counts, make_split
 from utils.errors import UserError

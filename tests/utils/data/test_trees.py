@@ -7,8 +7,8 @@ import pytest
 
 from tests.utils.data.makers import write_folder
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
-from utils.data.imagenet import imagenet_splits, split_wnids
-from utils.data.sources import load_source
+from utils.data.sources.imagenet import imagenet_splits, split_wnids
+from utils.data.sources.readers import load_source
 from utils.errors import UserError
 
 

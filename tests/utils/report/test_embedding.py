@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from utils.report.embedding import plot_embedding, plot_panels, sample_rows, tsne
+from utils.report.plots.embedding import plot_embedding, plot_panels, sample_rows, tsne
 
 
 def blobs(classes=3, size=20, dim=60):

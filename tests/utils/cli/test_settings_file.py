@@ -1,0 +1,157 @@
+"""config/config.yaml: published keys and defaults, precedence, and errors that name the key."""
+
+import re
+
+import pytest
+import yaml
+
+from utils import cli
+from utils.cli.settings import flags_of
+from utils.cli.settings_file import DEFAULT_PATH, NOT_IN_FILE, dataset_settings, read_config
+from utils.errors import UserError
+
+PUBLISHED = {
+    "batch_size": 128,
+    "epochs": 1000,
+    "learning_rate": 3e-4,
+    "backbone": "ResNet34",
+    "hidden_dim": 128,
+    "feature_num": 128,
+    "instance_temperature": 0.5,
+    "feature_temperature": 1.0,
+    "weight_decay": 0,
+    "seed": 42,
+    "use_wandb": False,
+    "evaluation_mode": "all",
+    "save_model": True,
+    "reload": False,
+    "use_gradnorm": False,
+    "use_scheduler": False,
+}
+
+
+def parse(*words, stage="disentangle"):
+    return cli.parse(stage, list(words))
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "stl10", "imagenet10", "tiny-imagenet"])
+def test_published_defaults(dataset):
+    args = vars(parse("--dataset", dataset))
+    assert {name: args[name] for name in PUBLISHED} == PUBLISHED
+    assert args["class_num"] == {"cifar100": 20, "tiny-imagenet": 200}.get(dataset, 10)
+    assert args["blur"] is (dataset == "imagenet10")
+    assert parse("--dataset", dataset, stage="cluster").epoch == 1000
+
+
+def test_the_file_holds_the_defaults_of_the_flags():
+    defaults = {flag.name: flag.default_for("disentangle") for flag in flags_of("disentangle")}
+    common = yaml.safe_load(DEFAULT_PATH.read_text())["common"]
+    assert common == {name: defaults[name] or common[name] for name in common}
+    assert common["customize_datasets"] == {}
+
+
+def write(tmp_path, **blocks):
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(blocks))
+    return ["--config", str(tmp_path / "c.yaml")]
+
+
+def test_flag_over_block_over_common_over_default(tmp_path):
+    flags = write(tmp_path, common={"epochs": 5, "s": 0.7, "seed": 1}, stl10={"epochs": 6, "s": 0.8})
+    args = parse("--dataset", "stl10", *flags, "--s", "0.9")
+    assert (args.s, args.epochs, args.seed, args.batch_size) == (0.9, 6, 1, 128)
+    assert parse("--dataset", "cifar10", *flags).epochs == 5
+    assert parse("--dataset", "stl10", *flags, stage="cluster").epoch == 6
+
+
+def test_every_key_is_a_flag_and_the_other_way_round():
+    flags = {flag.name: flag for flag in flags_of("disentangle")}
+    for name, value in yaml.safe_load(DEFAULT_PATH.read_text())["common"].items():
+        assert name in flags
+        if isinstance(value, bool):
+            assert getattr(parse("--dataset", "stl10", f"--{name}"), name) is True
+            assert getattr(parse("--dataset", "stl10", f"--no-{name}"), name) is False
+    assert set(NOT_IN_FILE) <= set(flags)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"epoch": 3}, "common has the unknown key 'epoch'; did you mean 'epochs'?"),
+        ({"dataset": "stl10"}, "common has the unknown key 'dataset'"),
+        ({"epochs": "many"}, "common.epochs is 'many' but must be a whole number"),
+        ({"epochs": 2.5}, "common.epochs is 2.5 but must be a whole number"),
+        ({"epochs": True}, "common.epochs is True but must be a whole number"),
+        ({"epochs": None}, "common.epochs is None but must be a whole number"),
+        ({"epochs": 0}, "common.epochs is 0 but must be at least 1"),
+        ({"blur": 1}, "common.blur is 1 but must be true or false"),
+        ({"learning_rate": "fast"}, "common.learning_rate is 'fast' but must be a number"),
+        ({"backbone": ["ResNet18"]}, "common.backbone is ['ResNet18'] but must be a text"),
+        ({"method": "moco"}, "common.method is 'moco' but must be one of cd, simclr"),
+        ({"evaluation_mode": 1.5}, "common.evaluation_mode is 1.5 but must be all, none or a share"),
+        ({"evaluation_mode": "some"}, "common.evaluation_mode is 'some' but must be"),
+        ({"customize_datasets": ["photos"]}, "common.customize_datasets is ['photos'] but must be a mapping"),
+        ("text", "common is not a block of settings"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path, capsys, block, message):
+    with pytest.raises(SystemExit) as stopped:
+        parse("--dataset", "stl10", *write(tmp_path, common=block))
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(1, 1.0), (0.1, 0.1), ("all", "all"), ("none", "none"), ("0.25", 0.25)])
+def test_evaluation_modes(tmp_path, mode, expected):
+    assert parse("--dataset", "stl10", *write(tmp_path, common={"evaluation_mode": mode})).evaluation_mode == expected
+    assert parse("--dataset", "stl10", "--evaluation_mode", str(mode)).evaluation_mode == expected
+
+
+def test_numbers_that_yaml_takes_for_texts(tmp_path):
+    (tmp_path / "c.yaml").write_text("common:\n  learning_rate: 3e-4\n  weight_decay: 0\n")
+    settings = dataset_settings("stl10", str(tmp_path / "c.yaml"))
+    assert (settings["learning_rate"], settings["weight_decay"]) == (3e-4, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dataset", "mnist"], r"unknown dataset 'mnist'; known are .*stl10"),
+        ([], r"--dataset"),
+        (["--dataset", "stl10", "--config", "absent.yaml"], r"--config absent\.yaml cannot be read: No such file"),
+        (
+            ["--dataset", "stl10", "--evaluation_mode", "0"],
+            r"--evaluation_mode is 0\.0 but must be all, none or a share",
+        ),
+        (["--dataset", "stl10", "--epoch", "5"], r"unknown flag '--epoch'; did you mean --epochs\?"),
+        (["--dataset", "photos", "--customize_datasets", "photos"], r"unknown dataset 'photos'|customize_datasets"),
+    ],
+)
+def test_wrong_flags(words, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        parse(*words)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+
+
+def test_a_file_that_is_not_yaml(tmp_path):
+    (tmp_path / "c.yaml").write_text("common: [")
+    with pytest.raises(UserError, match=r"c\.yaml is not YAML"):
+        read_config(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text("[1, 2]")
+    with pytest.raises(UserError, match="expected blocks of settings"):
+        read_config(tmp_path / "c.yaml")
+
+
+def test_names_for_your_own_data(tmp_path):
+    flags = write(tmp_path, common={"customize_datasets": {"photos": "somewhere/photos"}}, photos={"epochs": 7})
+    args = parse("--dataset", "photos", *flags)
+    assert (args.epochs, args.customize_datasets) == (7, {"photos": "somewhere/photos"})
+    args = parse("--dataset", "x", "--customize_datasets", "x=npz:a.npz,y=b")
+    assert args.customize_datasets == {"x": "npz:a.npz", "y": "b"}
+    assert (
+        parse("--dataset", "stl10", *write(tmp_path, common={"customize_datasets": False})).customize_datasets is None
+    )

@@ -1,0 +1,8 @@
+"""The command line: flags, settings, the parser and its errors, names of runs. No torch is imported here.
+
+May import: data (its table of datasets), errors, devices.
+"""
+
+from utils.cli.parser import build_parser, file_name, parse, preset_of, run, run_name, trainer_arguments
+
+__all__ = ["build_parser", "file_name", "parse", "preset_of", "run", "run_name", "trainer_arguments"]

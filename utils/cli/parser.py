@@ -1,0 +1,195 @@
+"""Command line: flags to settings, settings to Trainer arguments, errors to one line. Imports no torch."""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+from utils.cli.flag_types import CD, NCD_DATA
+from utils.cli.flags import GROUPS, PRECISIONS
+from utils.cli.settings import check, factor_flag
+from utils.devices import accelerator_and_devices
+from utils.errors import UserError, printable
+
+TRAINER_FLAGS = (  # passed to the Trainer under their own names
+    "max_epochs",
+    "num_nodes",
+    "sync_batchnorm",
+    "deterministic",
+    "check_val_every_n_epoch",
+    "num_sanity_val_steps",
+    "limit_train_batches",
+    "limit_val_batches",
+    "accumulate_grad_batches",
+    "fast_dev_run",
+    "profiler",
+    "enable_progress_bar",
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line errors and a suggestion for a mistyped flag."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments:"):
+            flag = message.split(": ", 1)[1].strip().split(" ")[0].split("=")[0]
+            near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+            message = f"unknown flag '{flag}'" + (f"; did you mean {near[0]}?" if near else "; see --help")
+        self.exit(2, f"{self.prog}: error: {printable(message)}\n")
+
+
+def build_parser(
+    stage: str, factors: Mapping[str, float], doc: str | None = None, preset: Mapping[str, Any] | None = None
+) -> Parser:
+    """Parser of a stage.
+
+    Args:
+        stage: of the table in :mod:`utils.cli.flags`.
+        factors: constraint -> default weight; each becomes the flag ``--factor_<constraint>``.
+        doc: the main's docstring.
+        preset: flag -> default that replaces the table's.
+    """
+    parser = Parser(
+        usage="%(prog)s [flags]",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for title, rows in GROUPS.items():
+        group = parser.add_argument_group(title)
+        if title == "objective":
+            rows = (*rows, *(factor_flag(name, weight) for name, weight in factors.items()))
+        for flag in rows:
+            if stage in flag.stages:
+                default = (preset or {}).get(flag.name, flag.default_for(stage))
+                kind: dict[str, Any] = {"type": flag.kind}
+                if flag.kind is bool:
+                    kind = {"action": argparse.BooleanOptionalAction}
+                text = flag.help if default is None or default is False else f"{flag.help} [{default}]"
+                arguments = {**kind, "default": default, "help": text.replace("%", "%%"), **flag.extra}
+                group.add_argument(f"--{flag.name}", **arguments)
+    return parser
+
+
+def parse(
+    stage: str, argv: Sequence[str] | None = None, *, doc: str | None = None, factors: Mapping[str, float] | None = None
+) -> argparse.Namespace:
+    """Settings of a stage from the command line; ``--print_config`` prints them and stops.
+
+    A dataset may bring its own defaults (``DatasetSpec.defaults``); a flag that is given wins.
+    """
+    parser = Parser(add_help=False, allow_abbrev=False)
+    try:
+        parser = build_parser(stage, factors or {}, doc, preset_of(stage, argv))
+        args = parser.parse_args(argv)
+        check(vars(args), stage)
+        if stage == "disentangle" and args.reload and args.resume_from_checkpoint is None:
+            args.resume_from_checkpoint = args.checkpoint or "auto"
+        if getattr(args, "comment", "") is None:
+            args.comment = default_comment(args, stage)
+        trainer_arguments(args)  # a value of --gpus that means nothing is told now
+    except UserError as error:
+        parser.error(str(error))
+    if args.print_config:
+        print_config(args)
+        parser.exit()
+    return args
+
+
+def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
+    """The defaults that the dataset on the command line brings for a stage.
+
+    Those of contrastive disentangling are in the file of ``--config``.
+
+    Raises:
+        UserError: for an unknown dataset, and for what is wrong in the file.
+    """
+    from utils.data.specs import dataset_spec
+
+    parser = Parser(add_help=False, allow_abbrev=False)
+    for name in ("dataset", "config", "customize_datasets"):
+        parser.add_argument(f"--{name}")
+    given = parser.parse_known_args(argv)[0]
+    if stage in CD:
+        from utils.cli.settings_file import dataset_settings
+
+        return dataset_settings(given.dataset, given.config, given.customize_datasets)
+    if given.dataset is None or stage not in NCD_DATA:
+        return {}
+    return dataset_spec(given.dataset).defaults.get("discover" if stage == "features" else stage, {})
+
+
+def default_comment(args: argparse.Namespace, stage: str) -> str:
+    """The time; in contrastive disentangling what tells runs apart, so that a run can be found again by its flags."""
+    if stage == "disentangle":
+        return f"{args.method}_{args.feature_num}_seed{args.seed}"
+    return datetime.now().strftime("%b%d_%H-%M-%S")
+
+
+def file_name(dataset: str) -> str:
+    """A value of ``--dataset`` as part of a path.
+
+    >>> file_name("npz:medical/path.npz")
+    'npz-medical_path.npz'
+    """
+    return dataset.replace(":", "-").replace("/", "_")
+
+
+def run_name(args: argparse.Namespace, stage: str) -> str:
+    """Name of a run, as published: stage, architecture, dataset and comment."""
+    arch = args.backbone if stage == "disentangle" else args.arch
+    return "-".join([stage, arch, file_name(args.dataset), args.comment])
+
+
+def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What the flags mean for Lightning's Trainer (2021's names to today's)."""
+    accelerator, devices = accelerator_and_devices(args.gpus, getattr(args, "num_processes", 1))
+    settings = {name: getattr(args, name) for name in TRAINER_FLAGS if hasattr(args, name)}
+    if hasattr(args, "evaluation_mode"):
+        settings |= _disentangling_arguments(args)
+    strategy = getattr(args, "distributed_backend", None) or "auto"
+    return {
+        "accelerator": accelerator,
+        "devices": devices,
+        "strategy": strategy,
+        "precision": PRECISIONS[getattr(args, "precision", "32")],
+        **settings,
+    }
+
+
+def _disentangling_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """The flags of contrastive disentangling that have other names than the Trainer's."""
+    return {
+        "max_epochs": args.epochs,
+        "gradient_clip_val": args.max_norm if args.use_gradnorm else None,
+        "check_val_every_n_epoch": args.record_every if args.evaluation_mode == "none" else 1,
+        "num_sanity_val_steps": 0,  # two batches cannot be clustered
+    }
+
+
+def print_config(args: argparse.Namespace) -> None:
+    """The resolved settings and Trainer arguments, as YAML."""
+    import yaml
+
+    settings = {name: value for name, value in vars(args).items() if name != "print_config"}
+    yaml.safe_dump({"settings": settings, "trainer": trainer_arguments(args)}, sys.stdout, sort_keys=False)
+
+
+def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
+    """Call a main, whose integer is the exit code; what the user can mend is one line on stderr and the error's code.
+
+    ``--debug`` shows the traceback instead. Where several processes train, all end with the code of the one that failed
+    first, and its message is the first.
+    """
+    try:
+        code = main(args)
+    except UserError as error:
+        if args.debug:
+            raise
+        print(f"{os.path.basename(sys.argv[0])}: error: {printable(str(error))}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    if isinstance(code, int) and code:
+        sys.exit(code)

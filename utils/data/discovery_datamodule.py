@@ -1,0 +1,216 @@
+"""The datamodule of pretraining and discovery: a source, a class split, and the loaders on top of them.
+
+Letters: N training images, L labelled and U novel classes.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from utils.data.containers import ImageArrays, SourceRequest
+from utils.data.file_loaders import FileEvalLoader, FileViewLoader
+from utils.data.loaders import EvalLoader, ViewLoader
+from utils.data.selection import check_batch_size, describe_split, select
+from utils.data.sizes import fit_size
+from utils.data.sources.readers import load_source, prepare_source
+from utils.data.specs import dataset_spec
+from utils.data.splits import check_counts, make_split
+from utils.transforms.pipeline import EvalPipeline, ViewPipeline
+
+LOADERS = {"pretrain": ("lab/test",), "discover": ("unlab/train", "unlab/test", "lab/test")}
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """What the datamodules share: a request for a source, and where and when its loaders run.
+
+    It works with a trainer and without one (then on the CPU, as one process, in epoch ``epoch``).
+
+    Args:
+        request: the source.
+    """
+
+    allow_zero_length_dataloader_with_multiple_devices = True  # fewer images of a kind than processes
+
+    def __init__(self, request: SourceRequest) -> None:
+        super().__init__()
+        self.request = request
+        self.epoch = 0
+        self._ready = False
+
+    def prepare_data(self) -> None:
+        """Download what is not there, if asked; Lightning calls this on one process of each machine."""
+        prepare_source(self.request)
+
+    def _place(self) -> dict[str, Any]:
+        """Rank, number of processes, and the device of this one."""
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1, "device": torch.device("cpu")}
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size, "device": trainer.strategy.root_device}
+
+    def _current_epoch(self) -> int:
+        return self.epoch if self.trainer is None else self.trainer.current_epoch
+
+    def _steps_done(self) -> int:
+        """Steps of this epoch that a checkpoint's run has made already."""
+        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+
+class NCDDataModule(ImageDataModule):
+    """Images of labelled and novel classes.
+
+    Training batches are (list of views, labels); labels are 0..L-1 for images of labelled classes and -1 for all
+    others, whose truth never gets there. In the mode ``pretrain`` only images of labelled classes are there.
+    Evaluation batches are (one view, truth): 0..L-1 labelled, L..L+U-1 novel, -1 where nobody knows.
+
+    Args:
+        mode: ``pretrain`` or ``discover``.
+        dataset: a name of :data:`utils.data.specs.DATASETS`, or ``npz:<file>``.
+        data_dir: folder with the data.
+        batch_size: on each process; must not exceed the number of training images.
+        num_labeled_classes, num_unlabeled_classes: L and U; U may be None: nobody knows it.
+        num_large_crops, num_small_crops: views of each kind in a training batch.
+        seed: decides on the order of the images and on their views.
+        download: whether absent data may be fetched.
+        eval_batch_size: of evaluation, on each process.
+        num_workers: processes that decode files; arrays need none.
+        labeled_classes: names of the labelled classes; None: the first L.
+        imagenet_split: ``A``, ``B`` or ``C``.
+        image_size: of the large views; None: the dataset's own.
+
+    Attributes (after ``setup()``):
+        spec: the :class:`utils.data.specs.DatasetSpec`, with the image size filled in.
+        split: the :class:`utils.data.splits.ClassSplit`.
+        class_names: names of the targets 0, 1, …, as far as they are known.
+        train_images, test_images: (N, 3, H, W) uint8 tensor, moved to the training device with the first loader; for
+            datasets that stay on disk the list of N paths.
+        train_targets, test_targets: (N,) int64 arrays, the truth: for baselines and reports, not for training.
+        dataloader_mapping: index of an evaluation loader -> its name.
+
+    Raises:
+        UserError: for an unknown dataset or impossible class counts; from ``setup()`` for everything about the data.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        dataset: str,
+        data_dir: str | Path,
+        batch_size: int,
+        num_labeled_classes: int,
+        num_unlabeled_classes: int | None,
+        num_large_crops: int = 2,
+        num_small_crops: int = 0,
+        seed: int = 0,
+        download: bool = False,
+        eval_batch_size: int = 512,
+        num_workers: int = 0,
+        labeled_classes: Sequence[str] | None = None,
+        imagenet_split: str = "A",
+        image_size: int | None = None,
+    ) -> None:
+        super().__init__(SourceRequest(dataset, Path(data_dir).expanduser(), download, imagenet_split, image_size))
+        self.spec = dataset_spec(dataset)
+        check_counts(self.spec, num_labeled_classes, num_unlabeled_classes)
+        self.mode = mode
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.num_workers, self.seed = num_workers, seed
+        self.num_labeled_classes, self.num_unlabeled_classes = num_labeled_classes, num_unlabeled_classes
+        self.labeled_classes = labeled_classes
+        self.num_large_crops, self.num_small_crops = num_large_crops, num_small_crops
+        self.dataloader_mapping = dict(enumerate(LOADERS[mode]))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the data and split it, once.
+
+        Raises:
+            UserError: for data that are absent, damaged, or do not fit the settings.
+        """
+        if not self._ready:
+            source = load_source(self.request)
+            self.split = make_split(
+                self.spec,
+                source.class_names,
+                source.closed,
+                self.num_labeled_classes,
+                self.num_unlabeled_classes,
+                self.labeled_classes,
+                trainable=None if source.closed else np.unique(source.train_labels[source.train_labels >= 0]).tolist(),
+            )
+            self.spec, source = fit_size(self.request.dataset, source, self.request.image_size)
+            self.in_memory = isinstance(source, ImageArrays)
+            self.origin = source.origin
+            self.class_names = self.split.names
+            subsets = select(source, self.split, only_labeled=self.mode == "pretrain")
+            self.train_images, self.test_images = subsets.train_images, subsets.test_images
+            self.train_targets, self.test_targets = subsets.train_targets, subsets.test_targets
+            self._ready = True
+        self._check_batch_size()
+
+    def describe(self) -> list[str]:
+        """Lines for the start-up screen: source, counts and classes."""
+        kept = "in memory" if self.in_memory else "on disk"
+        side = self.spec.image_size
+        return [
+            f"data      {self.request.dataset}: {self.origin}; images {kept}, large views {side}x{side}",
+            *describe_split(self.split, self.train_targets, self.test_targets),
+        ]
+
+    def train_dataloader(self) -> ViewLoader | FileViewLoader:
+        """The training batches of this process."""
+        self._check_batch_size()
+        views = [self.spec.large] * self.num_large_crops + [self.spec.small] * self.num_small_crops
+        pipeline = ViewPipeline(views, self.spec.mean, self.spec.std)
+        labels = self.split.hide_novel(self.train_targets)
+        common = {"batch_size": self.batch_size, "seed": self.seed, "epoch": self._current_epoch, **self._place()}
+        common["start"] = self._steps_done
+        if isinstance(self.train_images, Tensor):
+            self.train_images = self.train_images.to(common["device"])
+            return ViewLoader(self.train_images, torch.from_numpy(labels), pipeline, **common)
+        half = self.num_labeled_classes if self._half_batches() else None
+        return FileViewLoader(
+            self.train_images, labels, pipeline, views, num_workers=self.num_workers, half_labeled=half, **common
+        )
+
+    def val_dataloader(self) -> list[EvalLoader | FileEvalLoader]:
+        """One loader for each name of ``dataloader_mapping``; empty where there are no such images."""
+        return [self.evaluation_loader(name) for name in self.dataloader_mapping.values()]
+
+    def evaluation_rows(self, name: str) -> tuple[str, np.ndarray]:
+        """``train`` or ``test``, and the rows of the images there that :meth:`evaluation_loader` shows."""
+        kind, part = name.split("/")
+        labeled = self.split.is_labeled(getattr(self, f"{part}_targets"))
+        return part, np.flatnonzero({"lab": labeled, "unlab": ~labeled}[kind])
+
+    def evaluation_loader(self, name: str, device: torch.device | str | None = None) -> EvalLoader | FileEvalLoader:
+        """Images with truth, each once, in the order of ``train_images`` or ``test_images``.
+
+        Args:
+            name: ``lab/train``, ``lab/test``, ``unlab/train`` or ``unlab/test``.
+            device: shows all images to this process, on this device; None: this process's share, on its own.
+        """
+        part, rows = self.evaluation_rows(name)
+        images, targets = getattr(self, f"{part}_images"), getattr(self, f"{part}_targets")
+        pipeline = EvalPipeline(self.spec.evaluation, self.spec.mean, self.spec.std)
+        place = self._place() if device is None else {"rank": 0, "world_size": 1, "device": torch.device(device)}
+        common = {"batch_size": self.eval_batch_size, **place}
+        if isinstance(images, Tensor):
+            images = images.to(common["device"])
+            setattr(self, f"{part}_images", images)
+            shown, truth = torch.from_numpy(rows), torch.from_numpy(targets[rows])
+            return EvalLoader(images, truth, pipeline, rows=shown, **common)
+        paths = [images[row] for row in rows]
+        return FileEvalLoader(paths, targets[rows], pipeline, num_workers=self.num_workers, **common)
+
+    def _half_batches(self) -> bool:
+        return self.spec.half_batches and self.mode == "discover"
+
+    def _check_batch_size(self) -> None:
+        world_size = self._place()["world_size"]
+        check_batch_size(self.batch_size, world_size, len(self.train_targets), self._half_batches())

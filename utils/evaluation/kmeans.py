@@ -1,0 +1,166 @@
+"""k-means on what a network gives out: on a GPU in batches over its starts, on a CPU by scikit-learn.
+
+N samples, D dimensions, k clusters, R starts.
+"""
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from utils.errors import UserError
+from utils.evaluation.metrics import collective_device, contingency, table_metrics
+
+STARTS, SEED = 10, 42  # as published
+
+
+def kmeans(vectors: Tensor, k: int, starts: int = STARTS, seed: int = SEED) -> np.ndarray:
+    """Cluster of each vector, by the best of several starts (k-means++, then Lloyd).
+
+    Args:
+        vectors: (N, D), of any float type; on a CPU scikit-learn clusters them, on another device :func:`lloyd`.
+        k: number of clusters, 1 <= k <= N.
+        starts: n_init.
+        seed: of the starts.
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        UserError: when there are fewer vectors than clusters, or numbers among them that are not finite.
+    """
+    if k > len(vectors):
+        raise UserError(f"k-means cannot make {k} clusters of {len(vectors)} images; choose a smaller --k")
+    if not bool(torch.isfinite(vectors).all()):
+        raise UserError("the network's outputs are not finite, so that they cannot be clustered: training diverged")
+    if vectors.device.type == "cpu":
+        from sklearn.cluster import KMeans
+
+        return KMeans(k, n_init=starts, random_state=seed).fit(vectors.float().numpy()).labels_.astype(np.int64)
+    labels, _ = lloyd(vectors.float(), k, starts, seed)
+    return labels.cpu().numpy()
+
+
+@torch.no_grad()
+def lloyd(
+    vectors: Tensor, k: int, starts: int, seed: int, iterations: int = 300, tol: float = 1e-4
+) -> tuple[Tensor, Tensor]:
+    """k-means of all starts at once, with scikit-learn's rules: k-means++ seeding, its tolerance, the lowest inertia.
+
+    Args:
+        vectors: (N, D) float32.
+        k, starts, seed: as in :func:`kmeans`.
+        iterations: at most.
+        tol: stop when all centres together move by less than this share of the mean variance.
+
+    Returns:
+        clusters (N,) int64 and inertia (scalar) of the best start.
+    """
+    vectors = vectors - vectors.mean(0)
+    generator = torch.Generator(device=vectors.device).manual_seed(seed)
+    centers = _plus_plus(vectors, k, starts, generator)  # (R, k, D)
+    limit = tol * vectors.var(0, unbiased=False).mean()
+    for _ in range(iterations):
+        labels, _ = _nearest(vectors, centers)  # (R, N)
+        sums = torch.zeros_like(centers).scatter_add_(
+            1, labels[..., None].expand(-1, -1, vectors.shape[1]), vectors.expand(starts, -1, -1)
+        )
+        counts = torch.zeros(starts, k, device=vectors.device).scatter_add_(1, labels, torch.ones_like(labels).float())
+        moved = torch.where(counts[..., None] > 0, sums / counts[..., None].clamp(min=1), centers)
+        shift = (moved - centers).square().sum((1, 2)).amax()
+        centers = moved
+        if shift <= limit:
+            break
+    labels, distances = _nearest(vectors, centers)
+    inertia = distances.sum(1)  # (R,)
+    best = inertia.argmin()
+    return labels[best], inertia[best]
+
+
+def _nearest(vectors: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+    """Nearest centre of each vector and its squared distance, (R, N) each."""
+    products = torch.matmul(vectors, centers.mT)  # (R, N, k)
+    squares = products.mul_(-2).add_(centers.square().sum(-1)[:, None]).add_(vectors.square().sum(-1)[:, None])
+    distances, labels = squares.min(-1)
+    return labels, distances.clamp_(min=0)
+
+
+def _plus_plus(vectors: Tensor, k: int, starts: int, generator: torch.Generator) -> Tensor:
+    """k-means++ seeding, greedy as scikit-learn's: of 2 + log k candidates the one that lowers the inertia most."""
+    tries = 2 + int(np.log(k))
+    first = torch.randint(len(vectors), (starts,), generator=generator, device=vectors.device)
+    centers = vectors[first][:, None]  # (R, 1, D)
+    _, nearest = _nearest(vectors, centers)  # (R, N)
+    for _ in range(k - 1):
+        candidates = torch.multinomial(nearest + 1e-12, tries, replacement=True, generator=generator)  # (R, tries)
+        _, distances = _nearest(vectors, vectors[candidates].flatten(0, 1)[:, None])  # (R*tries, N)
+        lowered = torch.minimum(distances.unflatten(0, (starts, tries)), nearest[:, None])  # (R, tries, N)
+        chosen = lowered.sum(-1).argmin(-1)  # (R,)
+        rows = torch.arange(starts, device=vectors.device)
+        nearest = lowered[rows, chosen]
+        centers = torch.cat([centers, vectors[candidates[rows, chosen]][:, None]], dim=1)
+    return centers
+
+
+class EmbeddingEvaluation:
+    """Collects the outputs of the evaluated images, clusters them, and scores the clusters over *all* images.
+
+    Args:
+        k: number of clusters; None: the number of true classes.
+        class_num: number of clusters where no image has a truth.
+    """
+
+    def __init__(self, k: int | None = None, class_num: int | None = None) -> None:
+        self.k, self.class_num = k, class_num
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._parts: dict[str, list[Tensor]] = {"backbone": [], "feature": [], "labels": []}
+
+    def update(self, backbone: Tensor, feature: Tensor, labels: Tensor) -> None:
+        """Add a batch: outputs of the backbone (B, D) and of the last layer (B, K), and the truth (B,), -1: unknown."""
+        for name, value in (("backbone", backbone.float()), ("feature", feature.float()), ("labels", labels)):
+            self._parts[name].append(value.detach())
+
+    def gather(self) -> None:
+        """Put the batches of all processes together, in the order of the images: ``outputs`` and ``labels``."""
+        whole = {name: _gather_rows(torch.cat(parts)) for name, parts in self._parts.items()}
+        self.labels = whole.pop("labels").cpu().numpy()  # (N,)
+        self.outputs = whole  # backbone (N, D), feature (N, K)
+        self.reset()
+
+    def cluster(self) -> dict[str, float]:
+        """``backbone/*`` and ``feature/*``: nmi, ari and acc; empty without labels. Sets ``clusters``, name -> (N,).
+
+        Raises:
+            UserError: when neither labels nor settings tell the number of clusters, or there are fewer images.
+        """
+        known = self.labels >= 0
+        classes = len(np.unique(self.labels[known]))
+        k = self.k or classes or self.class_num
+        if not k:
+            raise UserError("no image has a label, so the number of clusters is not known; give --k")
+        self.clusters = {name: kmeans(vectors, k) for name, vectors in self.outputs.items()}
+        if not classes:
+            return {}
+        scores: dict[str, float] = {}
+        for name, clusters in self.clusters.items():
+            metrics = table_metrics(contingency(self.labels[known], clusters[known]))
+            scores |= {f"{name}/{key}": metrics[key] for key in ("nmi", "ari", "acc")}
+        return scores
+
+
+def _gather_rows(rows: Tensor) -> Tensor:
+    """Rows of all processes on each of them, in the order from which every process took every world_size-th."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return rows
+    world_size, device = dist.get_world_size(), collective_device(rows)
+    counts = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(world_size)]
+    dist.all_gather(counts, torch.tensor([len(rows)], device=device))
+    longest, total = int(max(counts)), int(sum(counts))
+    padded = torch.zeros(longest, *rows.shape[1:], dtype=rows.dtype, device=device)
+    padded[: len(rows)] = rows
+    everyone = [torch.empty_like(padded) for _ in range(world_size)]
+    dist.all_gather(everyone, padded)
+    return torch.stack(everyone, dim=1).flatten(0, 1)[:total].to(rows.device)

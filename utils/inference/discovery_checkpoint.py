@@ -1,0 +1,54 @@
+"""A discovery checkpoint, its data, and what it says about them."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from utils import files
+from utils.data import get_datamodule
+from utils.data.discovery_datamodule import NCDDataModule
+from utils.devices import torch_device
+from utils.errors import UserError
+from utils.methods.discoverer import Discoverer
+
+if TYPE_CHECKING:
+    from utils.report.collect import Collection
+
+
+def load_discoverer(path: str) -> Discoverer:
+    """The module of a discovery checkpoint, whatever main wrote it.
+
+    Raises:
+        UserError: when the file is absent or is no discovery checkpoint.
+    """
+    checkpoint = files.load_torch(path)
+    settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    if not isinstance(settings, dict) or "num_heads" not in settings:
+        raise UserError(f"{path} is not a checkpoint of a discovery run (such as logs/<run>/last.ckpt)")
+    try:
+        return Discoverer.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is not a checkpoint of this version's discovery ({reason})") from error
+
+
+def datamodule_of(module: Discoverer, args: argparse.Namespace) -> NCDDataModule:
+    """The data of a checkpoint, from where the flags say."""
+    settings = argparse.Namespace(**module.hparams)
+    for name in ("data_dir", "download", "num_workers", "eval_batch_size"):
+        if getattr(args, name) is not None:
+            setattr(settings, name, getattr(args, name))
+    return get_datamodule(settings, "discover")  # type: ignore[return-value]
+
+
+def collected(args: argparse.Namespace) -> "Collection":
+    """The predictions of a checkpoint on its own dataset, for the scripts that draw one figure.
+
+    Raises:
+        UserError: when the file is absent or is no discovery checkpoint, or its data are not there.
+    """
+    from utils.report.collect import collect
+
+    device, module = torch_device(args.gpus), load_discoverer(args.checkpoint)
+    datamodule = datamodule_of(module, args)
+    datamodule.setup("fit")
+    return collect(module, datamodule, device)

@@ -1,0 +1,128 @@
+"""Features of a pretrained network, and baselines that cluster them: the input of the scripts that need no discovery.
+
+N images, D features, L labelled and U novel classes.
+"""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from utils.cli.flag_types import AUTO
+from utils.cli.settings import resolve
+from utils.data import get_datamodule
+from utils.data.discovery_datamodule import NCDDataModule
+from utils.evaluation.class_number import Estimate, estimate
+from utils.evaluation.protocols import LOADERS, DiscoveryEvaluation
+from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
+from utils.inference.kmeans_baselines import pretrained_network
+from utils.nets.disentangling_net import is_disentangling, load_net
+from utils.nets.multi_head_resnet import MultiHeadResNet
+
+BASELINES = ("kmeans", "semi_kmeans")
+
+
+class ContrastiveEncoder(nn.Module):
+    """The backbone of a contrastive model for images that are normalised as for discovery; it was trained on [0, 1].
+
+    Args:
+        path: of a model file of ``train.py``.
+        mean, std: of the normalisation, by channel.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, path: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.encoder = load_net(path).eval().encoder
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def encode(self, views: Sequence[Tensor]) -> Tensor:
+        """Features (V, B, D) of V views (B, 3, h, w)."""
+        return torch.stack([self.encoder(view * self.std + self.mean) for view in views])
+
+
+class PretrainedFeatures:
+    """Features (N, D) on the unit sphere, where the heads see them, and truth (N,), for each set of images.
+
+    Args:
+        args: the flags of the stage ``features`` or ``discover``.
+        path: pretrained weights, or a model that ``train.py`` has left: its backbone has seen novel images too.
+        device: of the network and the features.
+
+    Raises:
+        UserError: for weights or data that are not there or do not fit.
+    """
+
+    def __init__(self, args: Namespace, path: str, device: torch.device) -> None:
+        given = vars(args)
+        unknown = args.num_unlabeled_classes == AUTO or given.get("num_unlabeled_estimated", False)
+        settings = {name: given[name] for name in given if name in resolve("discover", {})} | {"batch_size": 1}
+        settings |= {"num_unlabeled_estimated": unknown}
+        if unknown:
+            settings["num_unlabeled_classes"] = 1
+        self.settings = resolve("discover", settings)
+        self.datamodule: NCDDataModule = get_datamodule(Namespace(**self.settings), "discover")  # type: ignore[assignment]
+        self.datamodule.prepare_data()
+        self.datamodule.setup("fit")
+        spec = self.datamodule.spec
+        self.model: ContrastiveEncoder | MultiHeadResNet
+        if is_disentangling(path):
+            self.model = ContrastiveEncoder(path, spec.mean, spec.std).to(device)
+        else:
+            self.model = pretrained_network({**self.settings, "image_size": spec.image_size}, path).to(device)
+        self.device = device
+        self._cache: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @torch.inference_mode()
+    def __getitem__(self, name: str) -> tuple[Tensor, Tensor]:
+        if name not in self._cache:
+            found = [
+                (F.normalize(self.model.encode([images.to(self.device)])[0].float(), dim=-1), labels.to(self.device))
+                for images, labels in self.datamodule.evaluation_loader(name, self.device)
+            ]
+            empty = torch.zeros(0, self.model.encoder.num_features), torch.zeros(0, dtype=torch.long)
+            features, labels = zip(*(found or [empty]), strict=True)
+            self._cache[name] = torch.cat(features).clone(), torch.cat(labels).clone()
+        return self._cache[name]
+
+    def estimate(self, method: str, largest: int | None, seed: int) -> Estimate:
+        """The number of novel classes among the unlabelled training images."""
+        return estimate(self["unlab/train"][0], *self["lab/train"], method=method, largest=largest, seed=seed)
+
+    def baseline(self, name: str, num_novel: int, seed: int) -> tuple[dict[str, float], Any]:
+        """Metrics of clustered features under the keys of discovery, and the joint contingency table.
+
+        Known classes are their mean training features, novel ones the centroids of ``kmeans`` on the novel training
+        images, or those of ``semi_kmeans`` with the labelled images beside them; an image goes to the nearest.
+
+        Args:
+            name: of ``BASELINES``.
+            num_novel: U.
+            seed: of the starts.
+        """
+        x, (labeled, labels) = self["unlab/train"][0], self["lab/train"]
+        num_labeled = self.settings["num_labeled_classes"]
+        if name == "semi_kmeans":
+            centroids, _ = semi_kmeans(x, labeled, labels, num_labeled, num_novel, seed)
+        else:
+            means = torch.stack([labeled[labels == label].mean(dim=0) for label in range(num_labeled)])
+            centroids = torch.cat([means, kmeans_centroids(x, num_novel, seed)[0]])
+        evaluation = DiscoveryEvaluation(1, num_labeled)
+        for loader in LOADERS:
+            features, truth = self[loader]
+            nearness = -torch.cdist(features, centroids)  # stands in for logits: (N, L+U)
+            outputs = {"logits_lab": nearness[:, :num_labeled], "logits_unlab": nearness[None, :, num_labeled:]}
+            evaluation.update(loader, outputs, truth, 0)
+        return evaluation.compute(0), evaluation.joint_table
+
+
+def default_folder(args: Namespace, kind: str) -> Path:
+    """``<log_dir>/<run_name>``, by default ``<kind>-<name of the weights>``."""
+    return Path(args.log_dir) / (args.run_name or f"{kind}-{Path(args.checkpoint).stem}")

@@ -1,0 +1,134 @@
+"""A discovery checkpoint applied to images: the table of predictions, contact sheets, a sorted copy."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from utils.data.images import read_image, to_square
+from utils.data.prediction_images import ForeignLoader
+from utils.data.specs import dataset_spec
+from utils.errors import UserError
+from utils.evaluation.predictions import Predictions, predict
+from utils.files import csv_text, write_text
+from utils.methods.discoverer import Discoverer
+from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, save_sheet, typical_and_doubtful
+from utils.transforms.pipeline import EvalPipeline
+
+COLUMN_NAMES = ("image", "prediction", "probability", "margin", "distance", "cluster")
+
+
+def evaluation_pipeline(hparams) -> EvalPipeline:
+    """The view of evaluation that a checkpoint's network was trained for."""
+    spec = dataset_spec(hparams["dataset"], hparams["image_size"])
+    return EvalPipeline(spec.evaluation, spec.mean, spec.std)
+
+
+def apply(
+    discoverer: Discoverer,
+    paths: Sequence[str],
+    device: torch.device,
+    batch_size: int,
+    num_workers: int,
+    progress: bool = True,
+) -> tuple[Predictions | None, dict[int, str]]:
+    """What a model says about image files of any size.
+
+    Returns:
+        predictions, whose ``labels`` are positions in ``paths`` (None where no file can be read), and position ->
+        reason of the files that cannot be read.
+    """
+    loader = ForeignLoader(paths, evaluation_pipeline(discoverer.hparams), batch_size, num_workers)
+    with tqdm(total=len(paths), unit="image", disable=not progress or not sys.stderr.isatty()) as bar:
+
+        def counted():
+            for images, rows in loader:
+                yield images, rows
+                bar.update(int(rows[-1]) + 1 - bar.n)
+
+        predictions = predict(discoverer.to(device), counted(), keep_features=False)
+    return predictions, loader.errors
+
+
+def predictions_csv(predictions: Predictions | None, paths: Sequence[str], names: Sequence[str]) -> str:
+    """The table of the predictions, one row an image."""
+    rows: list[Iterable] = []
+    if predictions is not None:
+        numbers = (predictions.probability, predictions.margin, predictions.distance)
+        rows = [
+            (paths[row], names[output], *(f"{value:.4f}" for value in values), cluster)
+            for row, output, cluster, *values in zip(
+                predictions.labels, predictions.output, predictions.cluster, *numbers, strict=True
+            )
+        ]
+    return csv_text(COLUMN_NAMES, rows)
+
+
+def require_new_folder(flag: str, folder: str, images: str) -> None:
+    """Refuse a folder that holds something already, or that lies among the images.
+
+    Raises:
+        UserError: saying what to do.
+    """
+    path = Path(folder)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"--{flag} {folder} is there already and not an empty folder; choose a new one")
+    if Path(images).resolve() in (path.resolve(), *path.resolve().parents):
+        raise UserError(
+            f"--{flag} {folder} lies in --images {images}, where it would be read as images; choose another"
+        )
+
+
+def write_sheets(predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path) -> None:
+    """``<folder>/<class>.png`` for each class that was predicted: its most typical and most doubtful images."""
+    for output in np.unique(predictions.output):
+        rows = np.flatnonzero(predictions.output == output)
+        chosen = typical_and_doubtful(predictions.distance, predictions.margin, rows, 3 * COLUMNS)
+        groups = [
+            (heading, [_tile(paths[predictions.labels[row]], predictions.probability[row]) for row in part])
+            for heading, part in zip(("most typical", "most doubtful"), chosen, strict=True)
+            if len(part)
+        ]
+        page = contact_sheet(f"{names[output]}: {len(rows):,} images", groups)
+        save_sheet(page, folder / f"{names[output]}.png")
+
+
+def _tile(path: str, probability: float) -> Tile:
+    return Tile(to_square(read_image(path), SIDE), f"{probability:.2f} {os.path.basename(path)}")
+
+
+def copy_sorted(predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path) -> int:
+    """Every image below ``<folder>/<class>/``, a hard link where the file system can, else a copy.
+
+    Two files of one name and class keep both: the second becomes ``<name>-2``. Nothing is moved or deleted.
+
+    Returns:
+        how many had to be copied.
+    """
+    copied = 0
+    for row, output in zip(predictions.labels, predictions.output, strict=True):
+        source = Path(paths[row]).resolve()  # a link to an image becomes the image
+        wanted = folder / names[output] / Path(paths[row]).name
+        target, turn = wanted, 2
+        while target.exists():
+            target, turn = wanted.with_name(f"{wanted.stem}-{turn}{wanted.suffix}"), turn + 1
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+            copied += 1
+    return copied
+
+
+def write_errors(errors: dict[int, str], paths: Sequence[str], path: Path) -> None:
+    """The files that could not be read and why; without any, no such file is left."""
+    if errors:
+        write_text(path, csv_text(("image", "reason"), [(paths[row], errors[row]) for row in sorted(errors)]))
+    else:
+        path.unlink(missing_ok=True)

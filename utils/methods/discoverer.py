@@ -1,0 +1,163 @@
+"""UNO v2's discovery of novel classes, with a hook for constraints (UNO: arXiv:2108.08536; IIC: arXiv:2210.03591).
+
+Letters: V views (the first ones large), H heads, B samples, L labelled and U unlabelled classes, o over-clustering.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from utils.cli.settings import resolve
+from utils.data.specs import dataset_spec
+from utils.distributed import gather_over_processes, sum_over_processes
+from utils.evaluation.protocols import DiscoveryEvaluation
+from utils.losses import swapped_prediction
+from utils.losses.constraints import alone
+from utils.losses.sinkhorn_knopp import SinkhornKnopp
+from utils.nets.multi_head_resnet import MultiHeadResNet
+from utils.nets.pretrained_weights import load_pretrained
+from utils.training.epoch_means import EpochMeans, log_epoch
+from utils.training.optimization import FLAGS, sgd_warmup_cosine
+
+
+class Discoverer(pl.LightningModule):
+    """The UNO v2 baseline: multi-head, multi-crop swapped prediction and nothing else.
+
+    A constraint is added by a subclass: ``factors`` names it and gives its default weight, and :meth:`constraints`
+    computes it. Constraint ``k`` has the flag ``--factor_k`` and is logged as ``k_loss``.
+
+    Args:
+        **flags: named as the command-line flags of discovery; those not given take the flags' defaults.
+            ``pretrained=None`` starts from random weights.
+
+    Raises:
+        UserError: for an unknown flag, or a pretrained file that does not fit.
+    """
+
+    factors: ClassVar[Mapping[str, float]] = {}
+    loss_per_head: Tensor  # (H,), summed over the epoch
+    best_head: Tensor  # the head with the smallest sum
+
+    def __init__(self, **flags: Any) -> None:
+        super().__init__()
+        settings = resolve("discover", flags, self.factors)
+        self.save_hyperparameters(settings)
+        self.pretrained_path = settings["pretrained"] or settings["pretrained_from"]
+        self.num_labeled = settings["num_labeled_classes"]
+        self.model = MultiHeadResNet(
+            arch=settings["arch"],
+            low_res=dataset_spec(settings["dataset"], settings["image_size"]).low_res,
+            num_labeled=self.num_labeled,
+            num_unlabeled=settings["num_unlabeled_classes"],
+            hidden_dim=settings["hidden_dim"],
+            proj_dim=settings["proj_dim"],
+            overcluster_factor=settings["overcluster_factor"],
+            num_heads=settings["num_heads"],
+            num_hidden_layers=settings["num_hidden_layers"],
+            width=settings["width"],
+        )
+        if settings["pretrained"]:
+            load_pretrained(self.model, settings["pretrained"])
+        together = settings["global_sinkhorn"]
+        gather = gather_over_processes if together else None
+        self.sinkhorn = SinkhornKnopp(settings["num_iters_sk"], settings["epsilon_sk"], gather)
+        self.reduce = sum_over_processes if together else alone
+        self.register_buffer("loss_per_head", torch.zeros(settings["num_heads"]))
+        self.register_buffer("best_head", torch.tensor(0))
+        self._ddp_params_and_buffers_to_ignore = ["loss_per_head", "best_head"]  # else rank 0's sums go to all
+        self.means = EpochMeans()
+        self.evaluation = DiscoveryEvaluation(settings["num_heads"], self.num_labeled)
+
+    # The objective: logits in, losses out
+
+    def constraints(self, logits: Tensor, mask_lab: Tensor) -> dict[str, Tensor]:
+        """Constraint -> scalar, from full logits (V, H, B, L+U) and the labelled mask (B,); none in the baseline."""
+        return {}
+
+    def compute_losses(self, outputs: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """The objective and its terms.
+
+        Args:
+            outputs: of :class:`~utils.nets.multi_head_resnet.MultiHeadResNet` for V views.
+            labels: (B,) integers; 0 <= label < L is labelled, anything else (-1 too) is not.
+
+        Returns:
+            ``loss`` (with gradient), ``loss_cluster``, ``loss_overcluster``, ``loss_per_head`` (H,) and
+            ``<k>_loss`` of every constraint, unweighted.
+        """
+        mask_lab = (labels >= 0) & (labels < self.num_labeled)
+        logits, loss_cluster = self.cluster_loss(outputs["logits_lab"], outputs["logits_unlab"], labels, mask_lab)
+        _, loss_overcluster = self.cluster_loss(outputs["logits_lab"], outputs["logits_unlab_over"], labels, mask_lab)
+        losses = {
+            "loss": (loss_cluster.mean() + loss_overcluster.mean()) / 2,
+            "loss_cluster": loss_cluster.mean(),
+            "loss_overcluster": loss_overcluster.mean(),
+            "loss_per_head": loss_cluster.detach(),
+        }
+        for name, value in self.constraints(logits, mask_lab).items():
+            losses["loss"] = losses["loss"] + self.hparams[f"factor_{name}"] * value
+            losses[f"{name}_loss"] = value
+        return losses
+
+    def cluster_loss(
+        self, logits_lab: Tensor, logits_unlab: Tensor, labels: Tensor, mask_lab: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Swapped prediction over known and novel classes (UNO, eq. 3): full logits, and each head's loss (H,)."""
+        num_heads, num_large_crops = logits_unlab.shape[1], self.hparams["num_large_crops"]
+        logits_lab = logits_lab.unsqueeze(1).expand(-1, num_heads, -1, -1)  # (V, H, B, L)
+        logits = torch.cat([logits_lab, logits_unlab], dim=-1)  # (V, H, B, L+K)
+        targets = self.targets(logits_unlab[:num_large_crops], labels, mask_lab)
+        return logits, swapped_prediction(logits, targets, num_large_crops, self.hparams["temperature"])
+
+    def targets(self, logits_unlab: Tensor, labels: Tensor, mask_lab: Tensor) -> Tensor:
+        """Targets (large, H, B, L+K): the label of a labelled row, Sinkhorn's assignment of any other."""
+        assignments = self.sinkhorn(logits_unlab, mask=~mask_lab)  # all zero in labelled rows
+        one_hot = (labels[:, None] == torch.arange(self.num_labeled, device=labels.device)).to(assignments.dtype)
+        return torch.cat([one_hot.expand(*assignments.shape[:2], -1, -1), assignments], dim=-1)
+
+    # The loop
+
+    def on_train_epoch_start(self) -> None:
+        # Here alone: the published code resets before validation too, and its best head is then always head 0.
+        self.loss_per_head.zero_()
+        self.lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+
+    def training_step(self, batch: tuple[Sequence[Tensor], Tensor], batch_idx: int) -> Tensor:
+        views, labels = batch
+        self.model.normalize_prototypes()
+        losses = self.compute_losses(self.model(views), labels)
+        self.loss_per_head += losses.pop("loss_per_head").nan_to_num(0.0, 0.0, 0.0)  # such a step is told elsewhere
+        self.means.update(losses)
+        return losses["loss"]
+
+    def on_train_epoch_end(self) -> None:
+        log_epoch(self, self.means, self.lr)
+
+    def configure_optimizers(self) -> Any:
+        return sgd_warmup_cosine(self.parameters(), **{name: self.hparams[name] for name in FLAGS})
+
+    # Evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:  # else it is the checkpoint's
+            total = self.trainer.strategy.reduce(self.loss_per_head.clone(), reduce_op="sum")
+            self.best_head.copy_(total.argmin())  # equal on all ranks
+        self._best = int(self.best_head)
+        self.evaluation.reset()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        images, labels = batch
+        name = self.trainer.datamodule.dataloader_mapping[dataloader_idx]  # type: ignore[attr-defined]
+        self.evaluation.update(name, self.model(images), labels, self._best)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.evaluation.compute(self._best))
+
+    # Checkpoints hold all that is needed: no pretrained file is read when one is loaded
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        hparams = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
+        hparams["pretrained"], hparams["pretrained_from"] = None, self.pretrained_path

@@ -1,0 +1,75 @@
+"""Supervised pretraining on the labelled classes (first stage of UNO and IIC).
+
+V views, B samples, L labelled classes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from utils.cli.settings import resolve
+from utils.data.specs import dataset_spec
+from utils.nets.multi_head_resnet import MultiHeadResNet
+from utils.nets.pretrained_weights import load_pretrained
+from utils.training.epoch_means import EpochMeans, log_epoch
+from utils.training.optimization import FLAGS, sgd_warmup_cosine
+
+
+class Pretrainer(pl.LightningModule):
+    """Cross-entropy at a temperature on large views of labelled images.
+
+    Args:
+        **flags: named as the command-line flags of pretraining; those not given take the flags' defaults.
+    """
+
+    def __init__(self, **flags: Any) -> None:
+        super().__init__()
+        settings = resolve("pretrain", flags)
+        self.save_hyperparameters(settings)
+        self.model = MultiHeadResNet(
+            arch=settings["arch"],
+            low_res=dataset_spec(settings["dataset"], settings["image_size"]).low_res,
+            num_labeled=settings["num_labeled_classes"],
+            num_unlabeled=settings["num_unlabeled_classes"],
+            num_heads=None,
+            width=settings["width"],
+        )
+        if settings["pretrained"]:
+            load_pretrained(self.model, settings["pretrained"])
+        self.means = EpochMeans()
+
+    def on_train_epoch_start(self) -> None:
+        self.lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+
+    def training_step(self, batch: tuple[Sequence[Tensor], Tensor], batch_idx: int) -> Tensor:
+        views, labels = batch
+        self.model.normalize_prototypes()
+        logits = self.model(views)["logits_lab"] / self.hparams["temperature"]  # (V, B, L)
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))  # mean over views and samples
+        self.means.update({"loss_supervised": loss})
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        log_epoch(self, self.means, self.lr)
+
+    def on_validation_epoch_start(self) -> None:
+        self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, correct, samples
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        images, labels = batch
+        logits = self.model(images)["logits_lab"]  # (B, L)
+        loss = F.cross_entropy(logits, labels, reduction="sum")  # without temperature, as published
+        correct = (logits.argmax(dim=-1) == labels).sum()
+        self._totals += torch.stack([loss.double(), correct.double(), torch.full_like(loss.double(), len(labels))])
+
+    def on_validation_epoch_end(self) -> None:
+        loss, correct, samples = self.trainer.strategy.reduce(self._totals, reduce_op="sum").tolist()
+        if samples:
+            self.log_dict({"val/acc": correct / samples, "val/loss_supervised": loss / samples})
+
+    def configure_optimizers(self) -> Any:
+        return sgd_warmup_cosine(self.parameters(), **{name: self.hparams[name] for name in FLAGS})

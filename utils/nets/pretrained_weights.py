@@ -1,0 +1,57 @@
+"""Pretrained weights into a discovery network: the encoder and the labelled head, nothing silently left out."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from utils.errors import UserError
+from utils.files import load_torch
+
+TAKEN = ("encoder.", "head_lab.")
+
+
+def load_pretrained(model: nn.Module, path: str) -> None:
+    """Fill ``encoder.*`` and ``head_lab.*`` of a network from a bare ``state_dict`` with the published names.
+
+    Args:
+        model: a :class:`~utils.nets.multi_head_resnet.MultiHeadResNet`.
+        path: the file that ``main_pretrain.py`` leaves, or a published one; heads of novel classes in it are not read.
+
+    Raises:
+        UserError: when the file is absent or of another format, or when a tensor is missing, too many or of another
+            shape; the message names it.
+    """
+    given = load_torch(path)
+    if not isinstance(given, Mapping) or not all(isinstance(value, Tensor) for value in given.values()):
+        raise UserError(f"--pretrained {path} is not a bare state_dict (main_pretrain.py writes checkpoints_iic/*.cp)")
+    given = {name: value for name, value in given.items() if name.startswith(TAKEN)}
+    wanted = {name: value for name, value in model.state_dict().items() if name.startswith(TAKEN)}
+
+    head = "head_lab.prototypes.weight"
+    if head in given and given[head].dim() == 2 and len(given[head]) != len(wanted[head]):
+        held, asked = len(given[head]), len(wanted[head])
+        raise UserError(f"--pretrained {path} holds {held} labelled prototypes but --num_labeled_classes is {asked}")
+    require_fit(f"--pretrained {path}", given, wanted)
+    model.load_state_dict(given, strict=False)
+
+
+def require_fit(what: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Refuse weights in which a tensor is missing, too many or of another shape.
+
+    Args:
+        what: flag and file, for the message.
+        given, wanted: tensors by name.
+
+    Raises:
+        UserError: naming the first three.
+    """
+    problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
+    problems += [f"{name} is not in this --arch" for name in given.keys() - wanted.keys()]
+    problems += [
+        f"{name} has shape {tuple(given[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & given.keys()
+        if given[name].shape != wanted[name].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise UserError(f"{what} does not fit this network: {'; '.join(sorted(problems)[:3])}{more}")

@@ -1,0 +1,124 @@
+"""What evaluate.py leaves: scores, the cluster of each image, pictures on demand."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils import files
+from utils.errors import UserError
+from utils.evaluation.kmeans import EmbeddingEvaluation
+from utils.nets.disentangling_net import DisentanglingNet
+from utils.report.plots.style import save_png
+
+IMAGES_SHOWN = 6  # of each explained feature
+
+
+@dataclass(frozen=True)
+class ClusterReport:
+    """Scores by their keys (none without labels), and the files that were written: what -> path."""
+
+    scores: dict[str, float]
+    files: dict[str, Path]
+
+
+def write_report(
+    out: Path, evaluation: EmbeddingEvaluation, scores: dict[str, float], datamodule: Any, figures: dict[str, Any]
+) -> ClusterReport:
+    """Write ``<out>.clusters.csv``, with labels ``<out>.metrics.json``, and the pictures.
+
+    Args:
+        out: beginning of the paths.
+        evaluation: gathered and clustered.
+        scores: of the clusters.
+        datamodule: whose images were evaluated.
+        figures: name -> matplotlib figure, written to ``<out>.<name>.png``.
+    """
+    written = {"clusters": out.with_name(out.name + ".clusters.csv")}
+    files.write_text(written["clusters"], _clusters_csv(evaluation, datamodule))
+    if scores:
+        written["metrics"] = out.with_name(out.name + ".metrics.json")
+        files.write_json(written["metrics"], scores)
+    for name, figure in figures.items():
+        written[name] = out.with_name(f"{out.name}.{name}.png")
+        save_png(figure, written[name])
+    return ClusterReport(scores, written)
+
+
+def _clusters_csv(evaluation: EmbeddingEvaluation, datamodule: Any) -> str:
+    """A row for each image: its position or path, its class or nothing, its cluster by backbone and by last layer."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "class", *evaluation.clusters])
+    images = datamodule.images
+    for i, row in enumerate(datamodule.rows):
+        label = evaluation.labels[i]
+        name = row if isinstance(images, Tensor) else images[row]
+        clusters = [int(values[i]) for values in evaluation.clusters.values()]
+        writer.writerow([name, datamodule.class_names[label] if label >= 0 else "", *clusters])
+    return text.getvalue()
+
+
+def pictures(module: Any, datamodule: Any, tsne: bool, lime: str | list[int] | None) -> dict[str, Any]:
+    """``tsne``, ``lime_circled`` and ``lime_unmasked``, as far as they are asked for; matplotlib figures.
+
+    Args:
+        module: a :class:`utils.methods.disentangler.Disentangler` whose ``evaluation`` has gathered.
+        datamodule: whose images were evaluated.
+        tsne: whether t-SNE is drawn.
+        lime: numbers of features, ``auto``, or None for no LIME.
+
+    Raises:
+        UserError: as :func:`lime_pictures`.
+    """
+    from utils.report.plots.embedding import plot_panels
+
+    evaluation, figures = module.evaluation, {}
+    if tsne:
+        figures["tsne"] = plot_panels(evaluation.outputs, evaluation.labels, datamodule.class_names)
+    if lime is not None:
+        training = module.model.training
+        figures |= lime_pictures(module.model.eval(), evaluation, datamodule, lime)
+        module.model.train(training)
+    return figures
+
+
+def lime_pictures(
+    net: DisentanglingNet, evaluation: EmbeddingEvaluation, datamodule: Any, features: str | list[int]
+) -> dict[str, Any]:
+    """``lime_circled`` and ``lime_unmasked`` of features of a network; matplotlib figures.
+
+    Args:
+        net: in evaluation mode.
+        evaluation: gathered.
+        datamodule: whose images were evaluated.
+        features: their numbers, or ``auto``.
+
+    Raises:
+        UserError: for a network without features, an unknown feature, and one that no image activates.
+    """
+    from utils.report.plots.lime import ACTIVE, explain, plot_lime, telling_features
+
+    if net.feature_predictor is None:
+        raise UserError("--lime explains features, and this model (SimCLR) has none")
+    values = evaluation.outputs["feature"]
+    numbers = telling_features(values) if isinstance(features, str) else features
+    unknown = [number for number in numbers if not 0 <= number < values.shape[1]]
+    if unknown:
+        raise UserError(f"--lime {unknown[0]}: the model has the features 0 to {values.shape[1] - 1}")
+    device = next(net.parameters()).device
+    rows = []
+    for number in numbers:
+        active = torch.nonzero(values[:, number] > ACTIVE)[:, 0].tolist()
+        step = max(1, len(active) // IMAGES_SHOWN)
+        shown = active[::step][:IMAGES_SHOWN]  # from all over the data
+        images = datamodule.views_of(shown).to(device)
+        rows.append([explain(lambda views: net(views)["features"], image, number) for image in images])
+    if not any(rows):
+        raise UserError(f"no feature among {numbers or 'all'} is above {ACTIVE} on any image")
+    rows = [row for row in rows if row]
+    return {"lime_circled": plot_lime(rows, circled=True), "lime_unmasked": plot_lime(rows, circled=False)}

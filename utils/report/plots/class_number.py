@@ -1,0 +1,38 @@
+"""The criterion by which a number of novel classes is chosen, over the candidates."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from utils.evaluation.class_number import Estimate
+from utils.report.plots.style import COLORS, INK, new_figure
+
+WIDTH = 40  # characters of the longest bar
+
+
+def criterion_text(found: Estimate, method: str) -> str:
+    """The curve as bars of text, then the estimate and its range."""
+    low, high = min(found.curve.values()), max(found.curve.values())
+    lines = [f"criterion of '{method}' over the number of novel classes"]
+    for k, value in found.curve.items():
+        bar = "#" * round(WIDTH * (value - low) / ((high - low) or 1))
+        lines.append(f"{k:>5}  {value:7.3f}  {bar}{'  <- best' if k == found.number else ''}")
+    return "\n".join(
+        [*lines, f"estimated {found.number} novel classes; {found.low} to {found.high} are nearly as good"]
+    )
+
+
+def plot_criterion(estimates: Mapping[str, Estimate], true: int | None = None) -> Any:
+    """A panel for each method: criterion, best candidate, range, and the true number if given; a matplotlib figure."""
+    figure = new_figure(4.2 * len(estimates), 3.2)
+    for axis, (method, found) in zip(
+        figure.subplots(1, len(estimates), squeeze=False)[0], estimates.items(), strict=True
+    ):
+        axis.plot(list(found.curve), list(found.curve.values()), color=COLORS[0], marker="o", markersize=3)
+        axis.axvspan(found.low - 0.3, found.high + 0.3, color=COLORS[5], alpha=0.25, linewidth=0)
+        axis.axvline(found.number, color=COLORS[1], label=f"estimated: {found.number}")
+        if true is not None:
+            axis.axvline(true, color=INK, linestyle="--", label=f"true: {true}")
+        axis.set(xlabel="number of novel classes", ylabel="criterion (no unit)", title=method)
+        axis.legend(frameon=False, fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure

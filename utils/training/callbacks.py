@@ -1,0 +1,161 @@
+"""What happens around training: the start-up screen, progress, checkpoints and the run's files.
+
+Callbacks that read an epoch's metrics derive from ``Checkpoint``: Lightning calls those after the module has logged.
+"""
+
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, Checkpoint
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from tqdm import tqdm
+
+from utils import files
+from utils.distributed import say
+from utils.errors import printable
+from utils.training.loggers import CSVLogger
+
+SHOWN = (
+    *("loss", "loss_supervised", "loss_instance", "loss_feature", "val/acc"),
+    *("unlab/train/acc/best", "unlab/test/acc/best", "lab/test/acc", "backbone/acc", "feature/acc"),
+)
+
+
+class StartScreen(Callback):
+    """One screen before training: data, split, model, device, where files go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        parameters = sum(p.numel() for p in pl_module.parameters()) / 1e6
+        settings = pl_module.hparams
+        device = pl_module.device
+        name = (
+            torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        )
+        world = trainer.world_size
+        lines = [
+            *trainer.datamodule.describe(),  # type: ignore[attr-defined]
+            f"model     {settings.get('arch') or settings['backbone']}, width {settings['width']}, "
+            f"{parameters:.1f} M parameters, start: {settings.get('pretrained') or 'random weights'}",
+            f"device    {name} x {world}, precision {trainer.precision}, "
+            f"batch {settings['batch_size']} x {world} = {settings['batch_size'] * world}",
+            f"training  {trainer.max_epochs} epochs of {trainer.num_training_batches} steps, seed {settings['seed']}",
+            f"files     {self.folder}",
+        ]
+        text = "\n".join(lines)
+        say(text)
+        _append(self.folder / "log.txt", text)
+
+
+class Progress(Checkpoint):
+    """A bar with the time left in a terminal; elsewhere, and in the log file, a line an epoch."""
+
+    def __init__(self, log: Path, enabled: bool = True, seconds_between_lines: float = 5.0) -> None:
+        self.log_file = log
+        self.enabled = enabled
+        self.seconds_between_lines = seconds_between_lines
+        self.bar: tqdm | None = None
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.started = self.said = time.monotonic()
+        self.first_epoch = trainer.current_epoch
+        if self.enabled and sys.stderr.isatty():
+            steps = int(trainer.num_training_batches)
+            self.bar = tqdm(total=steps * (trainer.max_epochs or 0), initial=steps * trainer.current_epoch, unit="step")
+
+    @rank_zero_only
+    def on_train_batch_end(self, *args: Any) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        now, epoch, epochs = time.monotonic(), trainer.current_epoch + 1, trainer.max_epochs or 0
+        left = (now - self.started) / (epoch - self.first_epoch) * (epochs - epoch)
+        shown = {name: float(trainer.callback_metrics[name]) for name in SHOWN if name in trainer.callback_metrics}
+        values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {values}  {timedelta(seconds=round(left))} left"
+        _append(self.log_file, line)
+        if self.bar is not None:
+            self.bar.set_postfix_str(values, refresh=False)
+        elif self.enabled and (now - self.said >= self.seconds_between_lines or epoch in (1, epochs)):
+            print(line, flush=True)
+            self.said = now
+
+    @rank_zero_only
+    def on_train_end(self, *args: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class SavePretrained(Callback):
+    """The bare ``state_dict`` of a pretrained network, with the published names, for the discovery mains."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            files.save_weights(self.path, pl_module.model)  # type: ignore[arg-type]
+            say(f"weights   {self.path}")
+
+
+class RunFiles(Callback):
+    """At the end: ``metrics.json`` and the picture of the curves, also to W&B with the confusion matrix."""
+
+    def __init__(self, folder: Path, started: float) -> None:
+        self.folder = folder
+        self.started = started
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        from utils.report.plots.confusion import plot_confusion
+        from utils.report.plots.curves import plot_curves
+        from utils.report.plots.style import save_png
+
+        metrics = next(logger.latest() for logger in trainer.loggers if isinstance(logger, CSVLogger))
+        metrics["seconds"] = round(time.monotonic() - self.started, 1)
+        files.write_json(self.folder / "metrics.json", metrics)
+        figures = {"curves": plot_curves(self.folder / "metrics.csv")}
+        evaluation: Any = getattr(pl_module, "evaluation", None)
+        if hasattr(evaluation, "joint_table") and evaluation.joint_table.sum():
+            names = tuple(map(printable, trainer.datamodule.split.names))  # type: ignore[attr-defined]
+            figures["confusion"] = plot_confusion(
+                evaluation.joint_table, names, pl_module.hparams["num_labeled_classes"]
+            )
+        for name, figure in figures.items():
+            save_png(figure, self.folder / f"{name}.png")
+        for name in figures:  # all at once: what is logged while another picture is drawn can miss the end of the run
+            log_picture(trainer, name, self.folder / f"{name}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()
+        say(f"metrics   {self.folder / 'metrics.json'}\ncurves    {self.folder / 'curves.png'}")
+
+
+def _append(path: Path, text: str) -> None:
+    with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(text + "\n")
+
+
+def log_picture(trainer: pl.Trainer, name: str, path: Path) -> None:
+    """A picture to W&B, where the run is logged there, in the row of the last epoch's metrics.
+
+    W&B counts up for what comes without a step, and would leave out metrics that come later with a smaller one.
+    """
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [str(path)], step=max(0, trainer.global_step - 1))
