@@ -17,7 +17,7 @@ if __name__ == "__main__":  # before torch is imported: --help and a mistyped fl
 
 def main(args) -> None:
     """Cluster, print, write."""
-    from utils.experiment import cluster
+    from utils.inference.cluster_embeddings import cluster
     from utils.report.tables import cluster_table
 
     result = cluster(args)

@@ -16,8 +16,8 @@ def main(args) -> None:
     """Evaluate, print, write."""
     from pathlib import Path
 
-    from utils.experiment import evaluate
     from utils.files import write_json
+    from utils.inference.evaluate_checkpoint import evaluate
     from utils.report.tables import metrics_table
 
     metrics = evaluate(args)

@@ -18,7 +18,7 @@ def main(args) -> None:
     """Cluster, print, save."""
     import yaml
 
-    from utils.cli.flags import AUTO
+    from utils.cli.flag_types import AUTO
     from utils.devices import torch_device
     from utils.errors import UserError
     from utils.files import write_json, write_text

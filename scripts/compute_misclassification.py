@@ -16,9 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 def main(args) -> None:
     """Match, print, save."""
     from utils.files import csv_text, write_text
-    from utils.inference.discovery_checkpoint import collected
+    from utils.inference.discovery_checkpoint import collected, figures_folder
     from utils.report.clusters import misclassified, pair_sheets, save_sheets
-    from utils.report.figures import figures_folder
 
     found, folder = collected(args), figures_folder(args)
     total, rows = found.agnostic_table.sum(), misclassified(found)

@@ -20,7 +20,7 @@ from utils import cli
 def main(args) -> None:
     """Embed, print the metrics, train, test."""
     from utils.evaluation.downstream import linear_probe, nearest_neighbours, split_rows
-    from utils.experiment import embed
+    from utils.inference.cluster_embeddings import embed
     from utils.report.tables import cluster_table
 
     module, datamodule = embed(args)

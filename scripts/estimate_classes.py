@@ -18,7 +18,7 @@ def main(args) -> None:
     """Estimate, print, draw."""
     import time
 
-    from utils.cli.flags import AUTO
+    from utils.cli.flag_types import AUTO
     from utils.devices import torch_device
     from utils.files import csv_text, write_text
     from utils.inference.features import PretrainedFeatures, default_folder

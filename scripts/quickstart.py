@@ -33,6 +33,7 @@ def main() -> None:
 
     from main_discover_inter_intra import Discoverer
     from utils import cli, experiment, files
+    from utils.inference.evaluate_checkpoint import evaluate
     from utils.report.tables import metrics_table
 
     torch.set_num_threads(args.threads)
@@ -47,7 +48,7 @@ def main() -> None:
     experiment.discover(Discoverer, cli.parse("discover", discovery, factors=Discoverer.factors))
     evaluation = cli.parse("evaluate", ["--checkpoint", str(folder / "last.ckpt"), "--baselines"])
 
-    metrics = json.loads((folder / "metrics.json").read_text()) | experiment.evaluate(evaluation)
+    metrics = json.loads((folder / "metrics.json").read_text()) | evaluate(evaluation)
     metrics["seconds"] = round(time.monotonic() - started, 1)
     files.write_json(folder / "metrics.json", metrics)
     print(f"\n{metrics_table(metrics)}\n\n{metrics['seconds']:.0f} seconds; open {folder / 'report.html'} in a browser")

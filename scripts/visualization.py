@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def main(args) -> None:
     """Draw and save."""
-    from utils.inference.discovery_checkpoint import collected
+    from utils.inference.discovery_checkpoint import collected, figures_folder
     from utils.report.figures import features, save_drawings
 
-    save_drawings(features(collected(args)), args)
+    save_drawings(features(collected(args)), figures_folder(args), args.checkpoint)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import torch
 from main_discover_inter_intra import Discoverer
 from utils import cli, experiment
 from utils.errors import UserError
-from utils.nets.multi_head_resnet import MultiHeadResNet
+from utils.inference import evaluate_checkpoint
+from utils.nets import MultiHeadResNet
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = {"dataset": "digits", "num_labeled_classes": 5, "num_unlabeled_classes": 5, "width": 8, "hidden_dim": 16}
@@ -161,11 +162,11 @@ def test_evaluating_something_else(tmp_path):
     path = tmp_path / "x.cp"
     pretrained(path)
     with pytest.raises(UserError, match="not a checkpoint of a discovery run"):
-        experiment.evaluate(cli.parse("evaluate", ["--checkpoint", str(path)]))
+        evaluate_checkpoint.evaluate(cli.parse("evaluate", ["--checkpoint", str(path)]))
     with pytest.raises(UserError, match="there is no file"):
-        experiment.evaluate(cli.parse("evaluate", ["--checkpoint", str(tmp_path / "absent.ckpt")]))
+        evaluate_checkpoint.evaluate(cli.parse("evaluate", ["--checkpoint", str(tmp_path / "absent.ckpt")]))
     with pytest.raises(UserError, match="is a folder"):
-        experiment.evaluate(cli.parse("evaluate", ["--checkpoint", str(tmp_path)]))
+        evaluate_checkpoint.evaluate(cli.parse("evaluate", ["--checkpoint", str(tmp_path)]))
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -16,6 +16,7 @@ from tests.conftest import tiny_disentangling
 from tests.utils.data.makers import pixels, write_npz
 from utils import cli, experiment
 from utils.errors import UserError
+from utils.inference import cluster_embeddings
 from utils.methods.disentangler import Disentangler
 from utils.nets.disentangling_net import load_net
 
@@ -48,7 +49,7 @@ def assert_same_tensors(first, second):
 
 def cluster(folder, *flags):
     words = ["--dataset", "digits", "--image_size", "8", "--model_dir", str(folder / "models"), *flags]
-    return experiment.cluster(cli.parse("cluster", words))
+    return cluster_embeddings.cluster(cli.parse("cluster", words))
 
 
 def test_files_of_a_run(run):
@@ -218,12 +219,12 @@ def test_images_without_labels_are_clustered_and_not_scored(run, tmp_path):
     write_npz(tmp_path / "a.npz", **arrays, test_labels=unknown)
     flags = ["--dataset", f"npz:{tmp_path / 'a.npz'}", "--model", str(run[0] / "models/digits/model_epoch_3.pth")]
     words = [*flags, "--image_size", "8", "--k", "3", "--out", str(tmp_path / "out")]
-    result = experiment.cluster(cli.parse("cluster", words))
+    result = cluster_embeddings.cluster(cli.parse("cluster", words))
     assert result.scores == {}
     assert result.files.keys() == {"clusters"}
     assert {row["feature"] for row in table(tmp_path / "out.clusters.csv")} == {"0", "1", "2"}
     with pytest.raises(UserError, match="give --k"):
-        experiment.cluster(cli.parse("cluster", [*flags, "--image_size", "8"]))
+        cluster_embeddings.cluster(cli.parse("cluster", [*flags, "--image_size", "8"]))
 
 
 def test_a_model_of_super_classes_on_all_100_classes(tmp_path):
@@ -232,7 +233,7 @@ def test_a_model_of_super_classes_on_all_100_classes(tmp_path):
     torch.save(net.state_dict(), tmp_path / "model.pth")
     words = ["--dataset", "cifar100", "--data_dir", str(tmp_path), "--model", str(tmp_path / "model.pth")]
     for flags, classes in (([], 20), (["--fine_labels"], 100)):
-        experiment.cluster(cli.parse("cluster", [*words, "--image_size", "32", *flags]))
+        cluster_embeddings.cluster(cli.parse("cluster", [*words, "--image_size", "32", *flags]))
         rows = table(tmp_path / "model.clusters.csv")
         assert len({row["class"] for row in rows}) == len({row["backbone"] for row in rows}) == classes
 

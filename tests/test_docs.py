@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from utils import cli
-from utils.cli.flags import GROUPS
+from utils.cli.flags import FAMILIES
 from utils.data.specs import DIGITS_DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[1]
+FLAGS = [flag for family in FAMILIES for rows in family.values() for flag in rows]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = sorted((ROOT / "scripts").rglob("*.sh"))
 ENTRIES = [path for path in SHELL if path.name in ("pretrain.sh", "discover.sh", "ablation.sh")]
@@ -115,7 +116,7 @@ def test_commands_in_the_mains_docstrings_parse(main):
 
 
 def test_flags_that_are_named_exist():
-    known = {flag.name: flag for rows in GROUPS.values() for flag in rows}
+    known = {flag.name: flag for flag in FLAGS}
     flags = {f"--{name}" for name in known} | {f"--no-{name}" for name, flag in known.items() if flag.kind is bool}
     for path in [*PAGES, *SHELL]:
         text = re.sub(r"python benchmarks/.*", "", path.read_text())  # they have flags of their own
@@ -135,7 +136,7 @@ def test_flags_of_benchmarks_exist(words):
 def test_every_flag_is_documented():
     """Each flag of training and discovery is named on some page."""
     text = "".join(page.read_text() for page in PAGES)
-    assert [flag.name for rows in GROUPS.values() for flag in rows if f"--{flag.name}" not in text] == []
+    assert [flag.name for flag in FLAGS if f"--{flag.name}" not in text] == []
 
 
 def test_make_targets_that_are_named_exist():

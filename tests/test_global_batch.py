@@ -8,7 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 from main_discover_inter_intra import Discoverer
 from main_discover_mse import Discoverer as MSEDiscoverer
 from tests.conftest import free_port
-from utils.losses.sinkhorn_knopp import SinkhornKnopp
+from utils.losses import SinkhornKnopp
 from utils.nets.batch_norm import ViewSyncBatchNorm
 
 SETTINGS = {"dataset": "CIFAR10", "num_labeled_classes": 4, "num_unlabeled_classes": 3, "num_heads": 2, "width": 8}

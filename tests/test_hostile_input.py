@@ -18,13 +18,14 @@ from PIL import Image
 
 from tests.utils.data.makers import encoded, pixels
 from utils import cli, files
-from utils.cli.flags import GROUPS
+from utils.cli.flags import FAMILIES
 from utils.data.containers import SourceRequest
 from utils.data.images import list_images, read_image
 from utils.data.sources.folder import read_folder
 from utils.data.sources.npz import read_npz
 from utils.data.sources.plain_pickle import load_plain_pickle
 from utils.errors import UserError, printable
+from utils.training.checkpoint_io import AtomicCheckpointIO
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
 from hypothesis import strategies as st  # noqa: E402
@@ -110,9 +111,8 @@ def test_arbitrary_bytes(tmp_path, suffix):
     check()
 
 
-WORDS = st.sampled_from(
-    [f"--{flag.name}" for rows in GROUPS.values() for flag in rows] + ["--", "-h", "--factor_inter"]
-)
+NAMES = [f"--{flag.name}" for family in FAMILIES for rows in family.values() for flag in rows]
+WORDS = st.sampled_from([*NAMES, "--", "-h", "--factor_inter"])
 VALUES = st.one_of(st.text(max_size=8), st.integers().map(str), st.floats().map(str), st.sampled_from(["digits", "16"]))
 
 
@@ -136,7 +136,7 @@ def test_arbitrary_flags(stage):
 def test_a_malicious_pickle_is_refused_in_each_place(tmp_path):
     attack, victim = Attack(tmp_path / "owned"), tmp_path / "victim"
     torch.save({"hyper_parameters": attack, "state_dict": {}}, victim)
-    for read in (files.load_torch, files.AtomicCheckpointIO().load_checkpoint):
+    for read in (files.load_torch, AtomicCheckpointIO().load_checkpoint):
         with pytest.raises(UserError, match="damaged or is not a checkpoint"):
             read(victim)
     np.savez(tmp_path / "victim.npz", train_images=np.array([attack], object), train_labels=np.arange(1))

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from tests.conftest import tiny_discovery, tiny_disentangling
-from utils import cli
 from utils.training.loggers import CSVLogger, wandb_logger
 
 
@@ -102,12 +101,8 @@ def test_a_resumed_run_keeps_its_id_and_its_rows(no_login, tmp_path):
 def test_wandb_that_is_not_installed_is_one_line(monkeypatch, tmp_path, capsys):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "wandb" else find_spec(name))
-    assert wandb_logger(cli.parse("discover", []), tmp_path) == []
+    assert wandb_logger(tmp_path, "IIC") == []
     assert capsys.readouterr().out == "W&B is not installed: metrics go to metrics.csv alone\n"
-
-
-def test_no_wandb(tmp_path):
-    assert wandb_logger(cli.parse("discover", ["--no-wandb"]), tmp_path) == []
 
 
 def test_csv_has_one_row_an_epoch_and_resumes(tmp_path):

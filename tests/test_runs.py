@@ -10,7 +10,8 @@ import yaml
 
 from main_discover_inter_intra import Discoverer
 from tests.conftest import tiny_discovery, tiny_pretraining
-from utils import cli, experiment
+from utils import cli
+from utils.inference import evaluate_checkpoint
 from utils.methods.discoverer import Discoverer as Baseline
 
 SEED_KEYS = {
@@ -48,7 +49,7 @@ def assert_same_weights(first, second):
 
 
 def evaluate(checkpoint, *flags):
-    return experiment.evaluate(cli.parse("evaluate", ["--checkpoint", str(checkpoint), *flags]))
+    return evaluate_checkpoint.evaluate(cli.parse("evaluate", ["--checkpoint", str(checkpoint), *flags]))
 
 
 def test_files_of_a_run(tiny_run):

@@ -13,6 +13,7 @@ from tests.conftest import tiny_discovery
 from utils import files
 from utils.errors import UserError
 from utils.training import resuming
+from utils.training.checkpoint_io import PREVIOUS
 from utils.training.signals import Consensus, Interruptions
 
 
@@ -93,7 +94,7 @@ def run(tiny_run, tmp_path):
     """A run with two checkpoints: the settings, its folder, and the weights it began with."""
     folder, trainer, _ = tiny_run
     (tmp_path / "run").mkdir()
-    for name in ("last.ckpt", files.PREVIOUS):
+    for name in ("last.ckpt", PREVIOUS):
         shutil.copy(folder / "last.ckpt", tmp_path / "run" / name)
     return dict(trainer.lightning_module.hparams), tmp_path / "run"
 
@@ -110,7 +111,7 @@ def flip(data):
 @pytest.mark.parametrize("damage", [cut, flip, lambda data: b"", lambda data: data[:-1], lambda data: b"\x80\x02."])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run, capsys, damage):
     settings, folder = run
-    last, previous = folder / "last.ckpt", folder / files.PREVIOUS
+    last, previous = folder / "last.ckpt", folder / PREVIOUS
     assert resuming.find_checkpoint("auto", folder, settings) == str(last)
     last.write_bytes(damage(last.read_bytes()))
     assert resuming.find_checkpoint("auto", folder, settings) == str(previous)
@@ -150,7 +151,7 @@ def test_two_runs_in_one_folder(tmp_path, monkeypatch):
 
 
 def test_the_last_two_are_kept_and_a_full_disk_harms_neither(tmp_path, monkeypatch):
-    path, previous = tmp_path / "last.ckpt", tmp_path / files.PREVIOUS
+    path, previous = tmp_path / "last.ckpt", tmp_path / PREVIOUS
     for value in range(3):
         files.save_torch(path, {"value": torch.full((1000,), value)}, previous)
     assert [int(files.load_torch(each)["value"][0]) for each in (path, previous)] == [2, 1]

@@ -11,7 +11,7 @@ from tests.conftest import ROOT, TINY, tiny_discovery, tiny_pretraining
 from utils import cli
 from utils.errors import UserError
 from utils.evaluation.metrics import cluster_acc
-from utils.experiment import evaluate
+from utils.inference.evaluate_checkpoint import evaluate
 from utils.inference.features import PretrainedFeatures
 from utils.nets.disentangling_net import DisentanglingNet
 

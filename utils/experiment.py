@@ -1,48 +1,38 @@
-"""Logger, callbacks, Trainer, fit and validation: the only place where a Trainer is built."""
+"""Data, method, logger, callbacks, Trainer and fit: the only place where a training Trainer is built."""
 
 import argparse
-import logging
 import time
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, SimpleProfiler
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utils import cli, files
+from utils import cli
 from utils.cli.flag_types import AUTO
-from utils.data import contrastive_datamodule, get_datamodule
+from utils.data import get_datamodule
+from utils.data.dead_workers import told_of_dead_workers
 from utils.data.discovery_datamodule import NCDDataModule
-from utils.data.file_loaders import told_of_dead_workers
 from utils.devices import require_devices, torch_device
 from utils.distributed import say
 from utils.errors import UserError
-from utils.inference.discovery_checkpoint import datamodule_of, load_discoverer
+from utils.inference.evaluate_checkpoint import write_discovery_report
 from utils.methods.discoverer import Discoverer
 from utils.methods.disentangler import Disentangler
 from utils.methods.pretrainer import Pretrainer
 from utils.nets.batch_norm import ViewSyncBatchNorm
-from utils.nets.disentangling_net import load_net
 from utils.training import callbacks, resuming
+from utils.training.checkpoint_io import AtomicCheckpointIO
 from utils.training.contrastive_files import ModelFiles, Pictures
 from utils.training.failure_propagation import FailTogether
 from utils.training.freed_memory import keep_freed_memory
 from utils.training.last_checkpoint import LastCheckpoint
+from utils.training.lightning_messages import silence_lightning
 from utils.training.loggers import CSVLogger, wandb_logger
 from utils.training.nonfinite import NonFinite
 from utils.training.signals import Interruptions
-
-if TYPE_CHECKING:
-    from utils.data.disentangling_datamodule import ContrastiveDataModule
-    from utils.report.contrastive_report import ClusterReport
-
-logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its tips and its list of devices that are not there
-# The last one asks for a reduction, but what is logged is reduced already.
-for _message in ("smaller than the logging interval", "LeafSpec", "sync_dist=True", "is not resumable"):
-    warnings.filterwarnings("ignore", message=f".*{_message}", module="pytorch_lightning")
 
 
 def pretrain(args: argparse.Namespace) -> pl.Trainer:
@@ -56,18 +46,8 @@ def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Train
     trainer = _fit(discoverer, args, "discover", [])
     if args.report and trainer.is_global_zero and not args.fast_dev_run:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        report(trainer, metrics, run_folder(args, "discover"))
+        write_discovery_report(trainer, metrics, run_folder(args, "discover"))
     return trainer
-
-
-def report(trainer: pl.Trainer, metrics: dict[str, float], folder: Path) -> None:
-    """``report.html`` and ``figures/`` of a trainer's discovery module, in a folder; on its device, in one process."""
-    from utils.report.collect import collect
-    from utils.report.discovery_report import write_report
-
-    found = collect(trainer.lightning_module, trainer.datamodule, trainer.strategy.root_device)  # type: ignore[attr-defined]
-    page = write_report(found, metrics, folder, folder / "metrics.csv")
-    print(f"report    {page}", flush=True)
 
 
 def disentangle(args: argparse.Namespace) -> pl.Trainer:
@@ -96,6 +76,7 @@ def _fit(
     module_class: type[pl.LightningModule], args: argparse.Namespace, stage: str, extra: list[pl.Callback]
 ) -> pl.Trainer:
     started = time.monotonic()
+    silence_lightning()
     require_devices(args.gpus, args.num_processes)
     folder = run_folder(args, stage)
     resuming.require_checkpoint(args.resume_from_checkpoint)
@@ -135,10 +116,12 @@ def _trainer(
     if settings["profiler"]:  # to a file: what Lightning prints by itself is silenced above
         profilers = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
         settings["profiler"] = profilers[settings["profiler"]](dirpath=folder, filename="profile")
-    plugins: list = [files.AtomicCheckpointIO()]
+    plugins: list = [AtomicCheckpointIO()]
     if settings.pop("sync_batchnorm"):
         plugins.append(ViewSyncBatchNorm())
-    loggers = [CSVLogger(folder, resume=resumed), *wandb_logger(args, folder, resumed)]
+    loggers: list[Logger] = [CSVLogger(folder, resume=resumed)]
+    if getattr(args, "wandb", getattr(args, "use_wandb", False)):  # the two families of mains name it differently
+        loggers += wandb_logger(folder, args.project, args.entity, args.offline, resumed)
     trainer = pl.Trainer(
         **settings,
         logger=loggers,
@@ -188,68 +171,3 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
             f"novel     {found.number} classes estimated ({args.estimator}; {found.low} to {found.high} nearly as good)"
         )
         say(text)
-
-
-def evaluate(args: argparse.Namespace) -> dict[str, float]:
-    """Metrics of a discovery checkpoint, recomputed from it alone.
-
-    Raises:
-        UserError: when the file is absent or is no discovery checkpoint.
-    """
-    require_devices(args.gpus)
-    module = load_discoverer(args.checkpoint)
-    pl.seed_everything(module.hparams["seed"], verbose=False)
-    trainer, datamodule = _evaluator(args), datamodule_of(module, args)
-    metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
-    if args.baselines:
-        from utils.inference.kmeans_baselines import kmeans_baselines
-
-        metrics |= kmeans_baselines(datamodule, args.pretrained or module.pretrained_path, module.hparams)
-    if args.report:
-        report(trainer, metrics, Path(args.checkpoint).parent)
-    return metrics
-
-
-def cluster(args: argparse.Namespace) -> "ClusterReport":
-    """Clusters and scores of a model of contrastive disentangling, written beside it.
-
-    Raises:
-        UserError: when the model is absent or another one, and for everything about the data.
-    """
-    from utils.report.contrastive_report import pictures, write_report
-
-    module, datamodule = embed(args)
-    figures = pictures(module, datamodule, args.tsne, args.lime)
-    out = Path(args.out) if args.out else model_path(args).with_suffix("")
-    return write_report(out, module.evaluation, module.scores, datamodule, figures)
-
-
-def embed(args: argparse.Namespace) -> "tuple[Disentangler, ContrastiveDataModule]":
-    """A model of contrastive disentangling, applied to a dataset: its ``evaluation`` holds outputs, labels, clusters.
-
-    Raises:
-        UserError: as :func:`cluster`.
-    """
-    require_devices(args.gpus)
-    net = load_net(model_path(args))
-    module = Disentangler(net, k=args.k, class_num=None if args.fine_labels else args.class_num)
-    datamodule = contrastive_datamodule(argparse.Namespace(**{**module.hparams, **vars(args)}))
-    _evaluator(args).validate(module, datamodule, verbose=False)
-    return module, datamodule
-
-
-def model_path(args: argparse.Namespace) -> Path:
-    """The model that the flags mean: ``--model``, else that of ``--epoch``."""
-    return Path(args.model or Path(args.model_dir) / cli.file_name(args.dataset) / f"model_epoch_{args.epoch}.pth")
-
-
-def _evaluator(args: argparse.Namespace) -> pl.Trainer:
-    """A Trainer that validates and leaves nothing behind."""
-    return pl.Trainer(
-        **cli.trainer_arguments(args),
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        use_distributed_sampler=False,
-    )

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from utils.errors import UserError
 
-PREVIOUS = "previous.ckpt"  # the checkpoint before last.ckpt
 DIGEST = b"sha256:"  # begins the comment of the zip archive that save_torch writes
 COMMENT = len(DIGEST) + 64
 
@@ -186,13 +184,3 @@ def load_torch(path: str | Path) -> Any:
     except Exception as error:  # damaged archives raise almost anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path} is damaged or is not a checkpoint of tensors ({reason[:100]})") from None
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints through :func:`save_torch` and :func:`load_torch`; the last two are kept."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        save_torch(path, checkpoint, previous=Path(path).with_name(PREVIOUS))
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return load_torch(path)

@@ -20,7 +20,7 @@ from main_discover_inter_intra import Discoverer
 from tests.faults.runs import Run, whole_files
 from tests.test_stopping import assert_same_run, cut, flip, stopping
 from tests.utils.data.makers import write_folder
-from utils import files
+from utils.training.checkpoint_io import PREVIOUS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 AUTO = ("--resume_from_checkpoint", "auto")
@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint(reference, tmp_path, kind):
     TRIED[f"last.ckpt is {kind}"] += 1
     run = Run(tmp_path, *AUTO)
     assert run.wait() == 0, run.said()
-    assert f"going on from {run.folder / files.PREVIOUS}" in run.said()
+    assert f"going on from {run.folder / PREVIOUS}" in run.said()
     assert_same_run(reference[0], run.folder)
     SURVIVED[f"last.ckpt is {kind}"] += 1
 

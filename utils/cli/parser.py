@@ -1,33 +1,18 @@
-"""Command line: flags to settings, settings to Trainer arguments, errors to one line. Imports no torch."""
+"""The parser: flags to settings, errors to one line. Imports no torch."""
 
 import argparse
 import difflib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NoReturn
 
 from utils.cli.flag_types import CD, NCD_DATA
-from utils.cli.flags import GROUPS, PRECISIONS
+from utils.cli.flags import groups_of
+from utils.cli.run_names import default_comment
 from utils.cli.settings import check, factor_flag
-from utils.devices import accelerator_and_devices
+from utils.cli.trainer_arguments import trainer_arguments
 from utils.errors import UserError, printable
-
-TRAINER_FLAGS = (  # passed to the Trainer under their own names
-    "max_epochs",
-    "num_nodes",
-    "sync_batchnorm",
-    "deterministic",
-    "check_val_every_n_epoch",
-    "num_sanity_val_steps",
-    "limit_train_batches",
-    "limit_val_batches",
-    "accumulate_grad_batches",
-    "fast_dev_run",
-    "profiler",
-    "enable_progress_bar",
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,7 +32,7 @@ def build_parser(
     """Parser of a stage.
 
     Args:
-        stage: of the table in :mod:`utils.cli.flags`.
+        stage: of those in :mod:`utils.cli.flag_types`.
         factors: constraint -> default weight; each becomes the flag ``--factor_<constraint>``.
         doc: the main's docstring.
         preset: flag -> default that replaces the table's.
@@ -58,19 +43,18 @@ def build_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    for title, rows in GROUPS.items():
+    for title, rows in groups_of(stage).items():
         group = parser.add_argument_group(title)
         if title == "objective":
-            rows = (*rows, *(factor_flag(name, weight) for name, weight in factors.items()))
+            rows += [factor_flag(name, weight) for name, weight in factors.items()]
         for flag in rows:
-            if stage in flag.stages:
-                default = (preset or {}).get(flag.name, flag.default_for(stage))
-                kind: dict[str, Any] = {"type": flag.kind}
-                if flag.kind is bool:
-                    kind = {"action": argparse.BooleanOptionalAction}
-                text = flag.help if default is None or default is False else f"{flag.help} [{default}]"
-                arguments = {**kind, "default": default, "help": text.replace("%", "%%"), **flag.extra}
-                group.add_argument(f"--{flag.name}", **arguments)
+            default = (preset or {}).get(flag.name, flag.default_for(stage))
+            kind: dict[str, Any] = {"type": flag.kind}
+            if flag.kind is bool:
+                kind = {"action": argparse.BooleanOptionalAction}
+            text = flag.help if default is None or default is False else f"{flag.help} [{default}]"
+            arguments = {**kind, "default": default, "help": text.replace("%", "%%"), **flag.extra}
+            group.add_argument(f"--{flag.name}", **arguments)
     return parser
 
 
@@ -120,54 +104,6 @@ def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
     if given.dataset is None or stage not in NCD_DATA:
         return {}
     return dataset_spec(given.dataset).defaults.get("discover" if stage == "features" else stage, {})
-
-
-def default_comment(args: argparse.Namespace, stage: str) -> str:
-    """The time; in contrastive disentangling what tells runs apart, so that a run can be found again by its flags."""
-    if stage == "disentangle":
-        return f"{args.method}_{args.feature_num}_seed{args.seed}"
-    return datetime.now().strftime("%b%d_%H-%M-%S")
-
-
-def file_name(dataset: str) -> str:
-    """A value of ``--dataset`` as part of a path.
-
-    >>> file_name("npz:medical/path.npz")
-    'npz-medical_path.npz'
-    """
-    return dataset.replace(":", "-").replace("/", "_")
-
-
-def run_name(args: argparse.Namespace, stage: str) -> str:
-    """Name of a run, as published: stage, architecture, dataset and comment."""
-    arch = args.backbone if stage == "disentangle" else args.arch
-    return "-".join([stage, arch, file_name(args.dataset), args.comment])
-
-
-def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """What the flags mean for Lightning's Trainer (2021's names to today's)."""
-    accelerator, devices = accelerator_and_devices(args.gpus, getattr(args, "num_processes", 1))
-    settings = {name: getattr(args, name) for name in TRAINER_FLAGS if hasattr(args, name)}
-    if hasattr(args, "evaluation_mode"):
-        settings |= _disentangling_arguments(args)
-    strategy = getattr(args, "distributed_backend", None) or "auto"
-    return {
-        "accelerator": accelerator,
-        "devices": devices,
-        "strategy": strategy,
-        "precision": PRECISIONS[getattr(args, "precision", "32")],
-        **settings,
-    }
-
-
-def _disentangling_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """The flags of contrastive disentangling that have other names than the Trainer's."""
-    return {
-        "max_epochs": args.epochs,
-        "gradient_clip_val": args.max_norm if args.use_gradnorm else None,
-        "check_val_every_n_epoch": args.record_every if args.evaluation_mode == "none" else 1,
-        "num_sanity_val_steps": 0,  # two batches cannot be clustered
-    }
 
 
 def print_config(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.cli.flag_types import NOT_NEGATIVE, Flag
-from utils.cli.flags import GROUPS
+from utils.cli.flags import flags_of
 from utils.errors import UserError
 
 RECORDED = {
@@ -13,11 +13,6 @@ RECORDED = {
     "class_names": None,
     "num_unlabeled_estimated": False,
 }  # written by a run, not given by the user
-
-
-def flags_of(stage: str) -> list[Flag]:
-    """The rows of the table that a stage has."""
-    return [flag for rows in GROUPS.values() for flag in rows if stage in flag.stages]
 
 
 def factor_flag(name: str, weight: float) -> Flag:

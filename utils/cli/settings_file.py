@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.cli.flag_types import Flag, named_places
-from utils.cli.settings import flags_of
+from utils.cli.flags import flags_of
 from utils.data.specs import dataset_spec
 from utils.errors import UserError
 

@@ -5,60 +5,24 @@ Letters: N training images, L labelled and U novel classes.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from utils.data.containers import ImageArrays, SourceRequest
 from utils.data.file_loaders import FileEvalLoader, FileViewLoader
+from utils.data.image_datamodule import ImageDataModule
 from utils.data.loaders import EvalLoader, ViewLoader
 from utils.data.selection import check_batch_size, describe_split, select
 from utils.data.sizes import fit_size
-from utils.data.sources.readers import load_source, prepare_source
+from utils.data.sources.readers import load_source
 from utils.data.specs import dataset_spec
 from utils.data.splits import check_counts, make_split
-from utils.transforms.pipeline import EvalPipeline, ViewPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
+from utils.transforms.pipeline import ViewPipeline
 
 LOADERS = {"pretrain": ("lab/test",), "discover": ("unlab/train", "unlab/test", "lab/test")}
-
-
-class ImageDataModule(pl.LightningDataModule):
-    """What the datamodules share: a request for a source, and where and when its loaders run.
-
-    It works with a trainer and without one (then on the CPU, as one process, in epoch ``epoch``).
-
-    Args:
-        request: the source.
-    """
-
-    allow_zero_length_dataloader_with_multiple_devices = True  # fewer images of a kind than processes
-
-    def __init__(self, request: SourceRequest) -> None:
-        super().__init__()
-        self.request = request
-        self.epoch = 0
-        self._ready = False
-
-    def prepare_data(self) -> None:
-        """Download what is not there, if asked; Lightning calls this on one process of each machine."""
-        prepare_source(self.request)
-
-    def _place(self) -> dict[str, Any]:
-        """Rank, number of processes, and the device of this one."""
-        if self.trainer is None:
-            return {"rank": 0, "world_size": 1, "device": torch.device("cpu")}
-        trainer = self.trainer
-        return {"rank": trainer.global_rank, "world_size": trainer.world_size, "device": trainer.strategy.root_device}
-
-    def _current_epoch(self) -> int:
-        return self.epoch if self.trainer is None else self.trainer.current_epoch
-
-    def _steps_done(self) -> int:
-        """Steps of this epoch that a checkpoint's run has made already."""
-        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
 class NCDDataModule(ImageDataModule):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
-from utils.data.discovery_datamodule import ImageDataModule
 from utils.data.file_loaders import FileEvalLoader, FileViewLoader
+from utils.data.image_datamodule import ImageDataModule
 from utils.data.images import read_image
 from utils.data.loaders import EvalLoader, ViewLoader
 from utils.data.randomness import Stream, stream_seed
@@ -18,7 +18,8 @@ from utils.data.selection import Images, check_batch_size, named_classes, to_ten
 from utils.data.sources.readers import load_source
 from utils.data.specs import dataset_spec
 from utils.errors import UserError
-from utils.transforms.pipeline import EvalPipeline, ViewPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
+from utils.transforms.pipeline import ViewPipeline
 from utils.transforms.spec import EvalSpec
 
 MEAN, STD = (0.0,) * 3, (1.0,) * 3  # the published views are not normalised

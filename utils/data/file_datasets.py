@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from utils.data.images import read_image, to_square
 from utils.data.randomness import Stream, stream_seed
 from utils.errors import UserError
-from utils.transforms.pipeline import EvalPipeline, worker_crops
+from utils.transforms.eval_pipeline import EvalPipeline
+from utils.transforms.pipeline import worker_crops
 from utils.transforms.spec import ViewSpec
 
 Item = tuple[list[Tensor], int] | UserError

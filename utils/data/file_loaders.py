@@ -3,21 +3,19 @@
 Letters: N images, B batch, V views.
 """
 
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from utils.data.dead_workers import told_of_dead_workers
 from utils.data.file_datasets import Batch, EvalFiles, ViewFiles, collate, unpack
 from utils.data.loaders import EvalBatch, ViewBatch
 from utils.data.randomness import Stream, stream_seed
-from utils.errors import UserError
-from utils.transforms.pipeline import EvalPipeline, ViewPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
+from utils.transforms.pipeline import ViewPipeline
 from utils.transforms.spec import ViewSpec
 
 PREFETCHED = 4  # batches that each worker keeps ready
@@ -195,28 +193,3 @@ def _decoded(loader: DataLoader) -> Iterator[Batch]:
     """The batches of a loader."""
     with told_of_dead_workers(ConnectionError, EOFError):  # its pipe may break before torch hears of its death
         yield from loader
-
-
-@contextmanager
-def told_of_dead_workers(*signs: type[Exception]) -> Iterator[None]:
-    """A worker that dies is an error for the user, wherever its death is noticed: torch raises from a signal's handler.
-
-    Args:
-        signs: what else tells of a death here, beside torch's own error.
-
-    Raises:
-        UserError: when a worker was killed, by the system for its memory for instance.
-    """
-    try:
-        yield
-    except Exception as error:
-        of_torch = isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-        if not (of_torch or isinstance(error, signs)):
-            raise
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise again at the end of any other process
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(
-            f"a process that decodes images has died ({reason}); the system may have run out of memory: lower "
-            "--num_workers, and go on with --resume_from_checkpoint auto"
-        ) from error

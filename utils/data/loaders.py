@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from utils.data.randomness import Stream, stream_seed
-from utils.transforms.pipeline import EvalPipeline, ViewPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
+from utils.transforms.pipeline import ViewPipeline
 
 ViewBatch = tuple[list[Tensor], Tensor]
 EvalBatch = tuple[Tensor, Tensor]

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from utils.data.file_datasets import EvalFiles
 from utils.data.images import SUFFIXES, list_images
 from utils.errors import UserError
-from utils.transforms.pipeline import EvalPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
 
 
 def find_images(path: str) -> list[str]:

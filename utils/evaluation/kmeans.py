@@ -5,11 +5,9 @@ N samples, D dimensions, k clusters, R starts.
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from utils.errors import UserError
-from utils.evaluation.metrics import collective_device, contingency, table_metrics
 
 STARTS, SEED = 10, 42  # as published
 
@@ -100,67 +98,3 @@ def _plus_plus(vectors: Tensor, k: int, starts: int, generator: torch.Generator)
         nearest = lowered[rows, chosen]
         centers = torch.cat([centers, vectors[candidates[rows, chosen]][:, None]], dim=1)
     return centers
-
-
-class EmbeddingEvaluation:
-    """Collects the outputs of the evaluated images, clusters them, and scores the clusters over *all* images.
-
-    Args:
-        k: number of clusters; None: the number of true classes.
-        class_num: number of clusters where no image has a truth.
-    """
-
-    def __init__(self, k: int | None = None, class_num: int | None = None) -> None:
-        self.k, self.class_num = k, class_num
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._parts: dict[str, list[Tensor]] = {"backbone": [], "feature": [], "labels": []}
-
-    def update(self, backbone: Tensor, feature: Tensor, labels: Tensor) -> None:
-        """Add a batch: outputs of the backbone (B, D) and of the last layer (B, K), and the truth (B,), -1: unknown."""
-        for name, value in (("backbone", backbone.float()), ("feature", feature.float()), ("labels", labels)):
-            self._parts[name].append(value.detach())
-
-    def gather(self) -> None:
-        """Put the batches of all processes together, in the order of the images: ``outputs`` and ``labels``."""
-        whole = {name: _gather_rows(torch.cat(parts)) for name, parts in self._parts.items()}
-        self.labels = whole.pop("labels").cpu().numpy()  # (N,)
-        self.outputs = whole  # backbone (N, D), feature (N, K)
-        self.reset()
-
-    def cluster(self) -> dict[str, float]:
-        """``backbone/*`` and ``feature/*``: nmi, ari and acc; empty without labels. Sets ``clusters``, name -> (N,).
-
-        Raises:
-            UserError: when neither labels nor settings tell the number of clusters, or there are fewer images.
-        """
-        known = self.labels >= 0
-        classes = len(np.unique(self.labels[known]))
-        k = self.k or classes or self.class_num
-        if not k:
-            raise UserError("no image has a label, so the number of clusters is not known; give --k")
-        self.clusters = {name: kmeans(vectors, k) for name, vectors in self.outputs.items()}
-        if not classes:
-            return {}
-        scores: dict[str, float] = {}
-        for name, clusters in self.clusters.items():
-            metrics = table_metrics(contingency(self.labels[known], clusters[known]))
-            scores |= {f"{name}/{key}": metrics[key] for key in ("nmi", "ari", "acc")}
-        return scores
-
-
-def _gather_rows(rows: Tensor) -> Tensor:
-    """Rows of all processes on each of them, in the order from which every process took every world_size-th."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return rows
-    world_size, device = dist.get_world_size(), collective_device(rows)
-    counts = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(world_size)]
-    dist.all_gather(counts, torch.tensor([len(rows)], device=device))
-    longest, total = int(max(counts)), int(sum(counts))
-    padded = torch.zeros(longest, *rows.shape[1:], dtype=rows.dtype, device=device)
-    padded[: len(rows)] = rows
-    everyone = [torch.empty_like(padded) for _ in range(world_size)]
-    dist.all_gather(everyone, padded)
-    return torch.stack(everyone, dim=1).flatten(0, 1)[:total].to(rows.device)

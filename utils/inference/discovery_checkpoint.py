@@ -1,6 +1,7 @@
 """A discovery checkpoint, its data, and what it says about them."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils import files
@@ -52,3 +53,8 @@ def collected(args: argparse.Namespace) -> "Collection":
     datamodule = datamodule_of(module, args)
     datamodule.setup("fit")
     return collect(module, datamodule, device)
+
+
+def figures_folder(args: argparse.Namespace) -> Path:
+    """``--out``, else ``figures/`` beside the checkpoint."""
+    return Path(args.out) if args.out else Path(args.checkpoint).parent / "figures"

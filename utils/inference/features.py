@@ -20,8 +20,8 @@ from utils.evaluation.class_number import Estimate, estimate
 from utils.evaluation.protocols import LOADERS, DiscoveryEvaluation
 from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
 from utils.inference.kmeans_baselines import pretrained_network
+from utils.nets import MultiHeadResNet
 from utils.nets.disentangling_net import is_disentangling, load_net
-from utils.nets.multi_head_resnet import MultiHeadResNet
 
 BASELINES = ("kmeans", "semi_kmeans")
 

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from utils.errors import UserError
 from utils.evaluation.metrics import contingency, table_metrics
 from utils.methods.pretrainer import Pretrainer
-from utils.nets.multi_head_resnet import MultiHeadResNet
+from utils.nets import MultiHeadResNet
 
 
 def kmeans_metrics(train: np.ndarray, test: np.ndarray, labels: np.ndarray, k: int, seed: int = 0) -> dict[str, float]:

@@ -18,7 +18,7 @@ from utils.evaluation.predictions import Predictions, predict
 from utils.files import csv_text, write_text
 from utils.methods.discoverer import Discoverer
 from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, save_sheet, typical_and_doubtful
-from utils.transforms.pipeline import EvalPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
 
 COLUMN_NAMES = ("image", "prediction", "probability", "margin", "distance", "cluster")
 

@@ -14,10 +14,9 @@ from utils.cli.settings import resolve
 from utils.data.specs import dataset_spec
 from utils.distributed import gather_over_processes, sum_over_processes
 from utils.evaluation.protocols import DiscoveryEvaluation
-from utils.losses import swapped_prediction
+from utils.losses import SinkhornKnopp, swapped_prediction
 from utils.losses.constraints import alone
-from utils.losses.sinkhorn_knopp import SinkhornKnopp
-from utils.nets.multi_head_resnet import MultiHeadResNet
+from utils.nets import MultiHeadResNet
 from utils.nets.pretrained_weights import load_pretrained
 from utils.training.epoch_means import EpochMeans, log_epoch
 from utils.training.optimization import FLAGS, sgd_warmup_cosine

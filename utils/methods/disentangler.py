@@ -17,7 +17,7 @@ from torch.optim import Adam
 from utils.cli.settings import resolve
 from utils.data.specs import LARGEST_ARRAY_IMAGE
 from utils.errors import UserError
-from utils.evaluation.kmeans import EmbeddingEvaluation
+from utils.evaluation.embedding_protocol import EmbeddingEvaluation
 from utils.losses import feature_loss, instance_loss, normalized_entropy
 from utils.nets.disentangling_net import DisentanglingNet
 from utils.training.epoch_means import EpochMeans, log_epoch

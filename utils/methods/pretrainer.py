@@ -13,7 +13,7 @@ from torch import Tensor
 
 from utils.cli.settings import resolve
 from utils.data.specs import dataset_spec
-from utils.nets.multi_head_resnet import MultiHeadResNet
+from utils.nets import MultiHeadResNet
 from utils.nets.pretrained_weights import load_pretrained
 from utils.training.epoch_means import EpochMeans, log_epoch
 from utils.training.optimization import FLAGS, sgd_warmup_cosine

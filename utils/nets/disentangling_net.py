@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from utils.errors import UserError
 from utils.files import load_torch
 from utils.nets.batch_norm import HeadBatchNorm1d, group_batch_norm
-from utils.nets.multi_head_resnet import ARCHITECTURES, Encoder
+from utils.nets.encoder import ARCHITECTURES, Encoder
 from utils.nets.pretrained_weights import require_fit
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from utils import files
 from utils.errors import UserError
-from utils.evaluation.kmeans import EmbeddingEvaluation
+from utils.evaluation.embedding_protocol import EmbeddingEvaluation
 from utils.nets.disentangling_net import DisentanglingNet
 from utils.report.plots.style import save_png
 

@@ -1,6 +1,5 @@
 """The drawings of a report, each with its caption and its numbers, from a :class:`~utils.report.collect.Collection`."""
 
-from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,19 +176,14 @@ def features(found: Collection, seed: int = 0) -> list[Drawing]:
     return [Drawing("features", caption, figure, [("x", "y", "class", "kind"), *table])]
 
 
-def figures_folder(args: Namespace) -> Path:
-    """``--out``, else ``figures/`` beside the checkpoint."""
-    return Path(args.out) if args.out else Path(args.checkpoint).parent / "figures"
-
-
-def save_drawings(drawings: Sequence[Drawing], args: Namespace) -> None:
+def save_drawings(drawings: Sequence[Drawing], folder: Path, checkpoint: str) -> None:
     """PDF, PNG and CSV of each drawing, for the scripts; says where.
 
     Raises:
-        UserError: when there is nothing to draw.
+        UserError: when there is nothing to draw of the checkpoint.
     """
     if not drawings:
-        raise UserError(f"{args.checkpoint}: nothing can be drawn, for no image of its dataset has a known class")
+        raise UserError(f"{checkpoint}: nothing can be drawn, for no image of its dataset has a known class")
     for drawing in drawings:
-        drawing.save(figures_folder(args), png=True)
-        print(f"figure    {figures_folder(args) / drawing.name}.pdf, .png, .csv")
+        drawing.save(folder, png=True)
+        print(f"figure    {folder / drawing.name}.pdf, .png, .csv")

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.cli.flag_types import AUTO
-from utils.cli.settings import RECORDED, flags_of
+from utils.cli.flags import flags_of
+from utils.cli.settings import RECORDED
 from utils.data.specs import dataset_spec
 
 NOT_GIVEN = ("print_config", "debug")

@@ -1,6 +1,5 @@
 """Where metrics go: always a CSV file with one row an epoch, and Weights & Biases when it is there."""
 
-import argparse
 import csv
 import importlib.util
 import io
@@ -87,14 +86,20 @@ class CSVLogger(Logger):
         write_text(self.path, text.getvalue())
 
 
-def wandb_logger(args: argparse.Namespace, folder: Path, resumed: bool = False) -> list[Logger]:
-    """The W&B logger in a list, which is empty with ``--no-wandb`` or where W&B is not installed.
+def wandb_logger(
+    folder: Path, project: str, entity: str | None = None, offline: bool = False, resumed: bool = False
+) -> list[Logger]:
+    """The W&B logger in a list, which is empty where W&B is not installed.
 
     Online if logged in; otherwise, and when the service cannot be reached, offline with one line saying so. A run that
     is resumed goes on under its id.
+
+    Args:
+        folder: of the run, whose name is the run's.
+        project, entity: on W&B.
+        offline: keep W&B's files on this machine.
+        resumed: whether the run goes on.
     """
-    if not getattr(args, "wandb", getattr(args, "use_wandb", False)):  # the two families of mains name it differently
-        return []
     if importlib.util.find_spec("wandb") is None:
         say("W&B is not installed: metrics go to metrics.csv alone")
         return []
@@ -117,14 +122,13 @@ def wandb_logger(args: argparse.Namespace, folder: Path, resumed: bool = False) 
 
     known = folder / "wandb" / "id.txt"
     run_id = known.read_text().strip() if resumed and known.is_file() else uuid.uuid4().hex[:8]
-    offline = args.offline
     if not offline and not wandb.login(prompt=False, verify=False):
         say("W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)")
         offline = True
 
     def logger(offline: bool) -> WandbLogger:
         settings = wandb.Settings(mode="offline" if offline else "online", console="off", silent=True, init_timeout=30)
-        where = {"name": folder.name, "project": args.project, "entity": args.entity, "save_dir": str(folder)}
+        where: dict[str, Any] = {"name": folder.name, "project": project, "entity": entity, "save_dir": str(folder)}
         made = StepLogger(**where, id=run_id, resume="allow", offline=offline, settings=settings)
         made.experiment  # noqa: B018  starts the run now, on rank 0, so that a failure shows here
         rank_zero_only(write_text)(known, run_id)

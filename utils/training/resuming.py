@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from utils import files
 from utils.distributed import say
 from utils.errors import UserError
+from utils.training.checkpoint_io import PREVIOUS
 
 LAST = "last.ckpt"
 REPLACED = "replaced.ckpt"
@@ -50,7 +51,7 @@ def find_checkpoint(value: str | None, folder: Path, settings: Mapping[str, Any]
     if value != "auto":
         check_checkpoint(Path(value), settings)
         return value
-    there = [folder / name for name in (LAST, files.PREVIOUS) if (folder / name).is_file()]
+    there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
     problems = []
     for path in there:
         try:
@@ -126,7 +127,7 @@ def make_ready(folder: Path, resumed: bool) -> None:
     if resumed:
         return
     (folder / "log.txt").unlink(missing_ok=True)
-    (folder / files.PREVIOUS).unlink(missing_ok=True)
+    (folder / PREVIOUS).unlink(missing_ok=True)
     if (folder / LAST).is_file():
         os.replace(folder / LAST, folder / REPLACED)
         say(f"note: {folder} held a run; its checkpoint is kept as {REPLACED}, the other files are replaced")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from utils import cli
-from utils.cli.settings import flags_of
+from utils.cli.flags import flags_of
 from utils.cli.settings_file import DEFAULT_PATH, NOT_IN_FILE, dataset_settings, read_config
 from utils.errors import UserError
 

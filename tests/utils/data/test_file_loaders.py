@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from tests.utils.data.makers import pixels
-from utils.data.file_loaders import EpochBatches, FileEvalLoader, FileViewLoader, told_of_dead_workers
+from utils.data.dead_workers import told_of_dead_workers
+from utils.data.file_loaders import EpochBatches, FileEvalLoader, FileViewLoader
 from utils.errors import UserError
-from utils.transforms.pipeline import EvalPipeline, ViewPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
+from utils.transforms.pipeline import ViewPipeline
 from utils.transforms.spec import EvalSpec, Jitter, ResizedCrop, ViewSpec
 
 VIEWS = (

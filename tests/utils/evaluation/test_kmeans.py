@@ -7,7 +7,8 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
 from utils.errors import UserError
-from utils.evaluation.kmeans import EmbeddingEvaluation, kmeans, lloyd
+from utils.evaluation.embedding_protocol import EmbeddingEvaluation
+from utils.evaluation.kmeans import kmeans, lloyd
 from utils.evaluation.metrics import cluster_acc
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.utils.losses import slow
-from utils.losses.sinkhorn_knopp import SinkhornKnopp
+from utils.losses import SinkhornKnopp
 
 
 @pytest.mark.parametrize(("rows", "prototypes"), [(16, 4), (5, 12), (1, 3), (2, 1)])

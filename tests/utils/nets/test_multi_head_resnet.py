@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from utils.errors import UserError
-from utils.nets.multi_head_resnet import MultiHeadResNet
+from utils.nets import MultiHeadResNet
 
 SMALL = {
     "arch": "resnet18",

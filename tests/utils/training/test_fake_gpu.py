@@ -19,7 +19,8 @@ from utils.methods.discoverer import Discoverer as Baseline
 from utils.methods.disentangler import Disentangler
 from utils.methods.pretrainer import Pretrainer
 from utils.training.nonfinite import NonFinite
-from utils.transforms.pipeline import EvalPipeline, ViewPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
+from utils.transforms.pipeline import ViewPipeline
 
 GPU = torch.device("cuda", 0)
 SPEC = dataset_spec("CIFAR10")

@@ -6,7 +6,7 @@ import torchvision.transforms.functional as tv
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from tests.utils.transforms.samples import KINDS, from_pil, sample_images, to_pil
-from utils.transforms.pipeline import EvalPipeline
+from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.spec import EvalSpec
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

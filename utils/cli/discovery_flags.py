@@ -1,0 +1,170 @@
+"""The table of flags of pretraining and discovery, and of what uses a discovery checkpoint or pretrained features.
+
+Stages: ``pretrain``, ``discover``, ``evaluate``, ``predict``, ``figures`` (the scripts that draw one figure) and
+``features`` (those that need pretrained features). Names and defaults are the published ones.
+"""
+
+from utils.cli import shared_flags as shared
+from utils.cli.flag_types import (
+    APPLYING,
+    AT_LEAST_ONE,
+    AUTO,
+    DISCOVER,
+    ESTIMATING,
+    NCD,
+    NCD_DATA,
+    NOT_NEGATIVE,
+    POSITIVE,
+    PREDICT,
+    Flag,
+    count_or_auto,
+    share_or_count,
+)
+
+ESTIMATORS = ["merging", "guided", "silhouette"]
+
+DISCOVERY: dict[str, tuple[Flag, ...]] = {
+    "data": (
+        Flag("dataset", "CIFAR100", "CIFAR10, CIFAR100, ImageNet, digits, npz:<file> or folder", stages=NCD_DATA),
+        shared.DATA_DIR,
+        Flag("download", False, "download CIFAR into --data_dir when it is not there", bool, NCD),
+        Flag("num_labeled_classes", 80, "number L of labelled classes", int, stages=NCD_DATA, check=AT_LEAST_ONE),
+        Flag(
+            "num_unlabeled_classes",
+            20,
+            "number U of novel classes, or 'auto' to estimate it from the features of --pretrained",
+            count_or_auto,
+            NCD_DATA,
+            (lambda value: value == AUTO or value >= 1, "at least 1, or auto"),
+        ),
+        Flag("estimator", "silhouette", "how auto estimates", stages=ESTIMATING, extra={"choices": ESTIMATORS}),
+        Flag(
+            "estimate_from",
+            None,
+            "weights whose features auto looks at, such as a model of train.py (default: --pretrained)",
+            stages=DISCOVER,
+        ),
+        Flag(
+            "max_unlabeled_classes",
+            None,
+            "the largest number that auto tries (default: twice the labelled classes, within 10 and 200)",
+            int,
+            ESTIMATING,
+            (lambda value: value >= 2, "at least 2"),
+        ),
+        Flag(
+            "labeled_classes",
+            None,
+            "names of the labelled classes, comma-separated (default: the first L)",
+            stages=NCD_DATA,
+        ),
+        Flag("imagenet_split", "A", "novel classes of ImageNet", stages=NCD_DATA, extra={"choices": ["A", "B", "C"]}),
+        Flag(
+            "image_size",
+            None,
+            "side of the large views in pixels (default: the dataset's)",
+            int,
+            stages=NCD_DATA,
+            check=AT_LEAST_ONE,
+        ),
+        shared.BATCH_SIZE,
+        shared.EVAL_BATCH_SIZE,
+        shared.NUM_WORKERS,
+    ),
+    "views": (
+        Flag("multicrop", False, "add small crops to the large ones", bool, DISCOVER),
+        Flag("num_large_crops", 2, "large views of each image", int, check=AT_LEAST_ONE),
+        Flag("num_small_crops", 2, "small views of each image, with --multicrop", int, DISCOVER, NOT_NEGATIVE),
+    ),
+    "model": (
+        Flag("arch", "resnet18", "resnet18, resnet34, resnet50, resnet101 or resnet152", stages=NCD_DATA),
+        shared.WIDTH,
+        Flag("pretrained", None, "checkpoint whose encoder and labelled head are the start"),
+        Flag("num_heads", 5, "number H of clustering heads", int, DISCOVER, AT_LEAST_ONE),
+        Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVER, AT_LEAST_ONE),
+        Flag("proj_dim", 256, "dimension of the prototypes of novel classes", int, DISCOVER, AT_LEAST_ONE),
+        Flag("num_hidden_layers", 1, "hidden layers of a head's projector", int, DISCOVER, NOT_NEGATIVE),
+        Flag("overcluster_factor", 3, "over-clustering prototypes for each novel class", int, DISCOVER, AT_LEAST_ONE),
+    ),
+    "objective": (
+        Flag("temperature", 0.1, "temperature of every softmax", float, check=POSITIVE),
+        Flag("num_iters_sk", 3, "iterations of Sinkhorn-Knopp", int, DISCOVER, AT_LEAST_ONE),
+        Flag("epsilon_sk", 0.05, "entropy of Sinkhorn-Knopp's assignments", float, DISCOVER, POSITIVE),
+        Flag("global_sinkhorn", False, "assignments and constraints on the batch of all processes", bool, DISCOVER),
+    ),
+    "optimisation": (
+        Flag("max_epochs", {"pretrain": 200, "discover": 500}, "epochs of training", int, check=AT_LEAST_ONE),
+        Flag("base_lr", {"pretrain": 0.1, "discover": 0.4}, "learning rate after warm-up", float, check=POSITIVE),
+        Flag("min_lr", 0.001, "learning rate at the start of warm-up and at the end", float, check=NOT_NEGATIVE),
+        Flag("warmup_epochs", 10, "epochs of linear warm-up", int, check=NOT_NEGATIVE),
+        Flag("momentum_opt", 0.9, "momentum of SGD", float, check=NOT_NEGATIVE),
+        Flag("weight_decay_opt", {"pretrain": 1.0e-4, "discover": 1.5e-4}, "weight decay", float, check=NOT_NEGATIVE),
+        shared.SEED,
+    ),
+    "logging": (
+        shared.LOG_DIR,
+        shared.RUN_NAME,
+        Flag("comment", None, "end of the run's name (default: the time)"),
+        Flag("checkpoint_dir", "checkpoints_iic", "folder for the pretrained weights", stages=("pretrain",)),
+        Flag("wandb", True, "log to Weights & Biases, if it is installed", bool),
+        shared.PROJECT,
+        shared.ENTITY,
+        shared.OFFLINE,
+    ),
+    "hardware": (
+        shared.GPUS,
+        shared.NUM_PROCESSES,
+        shared.NUM_NODES,
+        shared.DISTRIBUTED_BACKEND,
+        shared.SYNC_BATCHNORM,
+        shared.PRECISION,
+        shared.DETERMINISTIC,
+        shared.COMPILE,
+    ),
+    "loop": (
+        shared.RESUME_FROM_CHECKPOINT,
+        shared.CHECKPOINT_MINUTES,
+        shared.ON_NONFINITE,
+        Flag("check_val_every_n_epoch", 1, "epochs between two evaluations", int, check=AT_LEAST_ONE),
+        Flag("num_sanity_val_steps", 2, "evaluation batches before training, as a check", int),
+        shared.LIMIT_TRAIN_BATCHES,
+        Flag("limit_val_batches", 1.0, "share or number of evaluation batches", share_or_count),
+        Flag("accumulate_grad_batches", 1, "batches for each step", int, check=AT_LEAST_ONE),
+        shared.FAST_DEV_RUN,
+        shared.PROFILER,
+        shared.ENABLE_PROGRESS_BAR,
+    ),
+    "evaluation": (
+        Flag("checkpoint", None, "a discovery run's last.ckpt", stages=APPLYING, extra={"required": True}),
+        Flag(
+            "checkpoint",
+            None,
+            "pretrained weights (.cp), or a model of train.py",
+            stages=("features",),
+            extra={"required": True},
+        ),
+        Flag(
+            "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)
+        ),
+        Flag("out", None, "folder for the figures (default: figures/ beside the checkpoint)", stages=("figures",)),
+        Flag("out", "predictions.csv", "table of the predictions", stages=PREDICT),
+        Flag("baselines", False, "also k-means on pixels and on the features of --pretrained", bool, ("evaluate",)),
+        Flag("pretrained", None, "pretrained checkpoint for --baselines (default: the run's)", stages=("evaluate",)),
+        Flag(
+            "report",
+            {"discover": True, "evaluate": False},
+            "leave report.html and figures/ beside the checkpoint",
+            bool,
+            ("discover", "evaluate"),
+        ),
+        Flag("images", None, "folder of images, searched to any depth, or one image", stages=PREDICT),
+        Flag("novel_only", False, "take all images to be of novel classes: no known class is predicted", bool, PREDICT),
+        Flag("sheets", None, "new folder for a contact sheet of each predicted class", stages=PREDICT),
+        Flag("copy_into", None, "new folder for a sorted copy (hard links where possible)", stages=PREDICT),
+        Flag("export", None, "write the network, with its normalisation, as this .onnx file", stages=PREDICT),
+    ),
+    "help": (
+        shared.PRINT_CONFIG,
+        shared.DEBUG,
+    ),
+}
