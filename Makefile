@@ -38,10 +38,11 @@ test-all: .venv/.dev ## the long tests too
 bench: .venv/.done ## the benchmarks, one after the other; tables, and JSON in logs/benchmarks/ (about 15 minutes on 2 cores)
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --json logs/benchmarks/$$name.json || exit 1; done
 
-check: .venv/.dev ## formatting, lint and types
+check: .venv/.dev ## formatting, lint, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: .venv/.dev ## format and sort imports
 	$(BIN)/ruff format .
