@@ -19,6 +19,7 @@ def main(args) -> int:
     """Predict, write, export; the exit code."""
     from pathlib import Path
 
+    from utils.data.images import passed_over_text
     from utils.data.prediction_images import find_images
     from utils.devices import torch_device
     from utils.errors import UserError
@@ -35,7 +36,10 @@ def main(args) -> int:
         if getattr(args, flag):
             predict_folder.require_new_folder(flag, getattr(args, flag), args.images)
     device = torch_device(args.gpus)
-    paths = find_images(args.images) if args.images else []
+    passed_over: dict[str, str] = {}
+    paths = find_images(args.images, passed_over) if args.images else []
+    if passed_over:
+        print(f"note        {passed_over_text(passed_over)}")
     discoverer = load_discoverer(args.checkpoint)
     if args.export:
         from utils.inference.onnx_export import export_onnx

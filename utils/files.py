@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +18,7 @@ from utils.errors import UserError
 
 DIGEST = b"sha256:"  # begins the comment of the zip archive that save_torch writes
 COMMENT = len(DIGEST) + 64
+SPECIAL = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 
 def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Path | None = None) -> None:
@@ -98,6 +100,15 @@ def write_json(path: str | Path, numbers: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(clean, indent=2) + "\n")
 
 
+def special_kind(path: str | Path) -> str | None:
+    """What is neither a file nor a folder, by name; None for those two and where nothing is (a link to nowhere)."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return None
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else SPECIAL.get(stat.S_IFMT(mode), "special file")
+
+
 class _Hashed:
     """A file that is written and hashed at once; it keeps the error that torch.save would replace by its own."""
 
@@ -171,6 +182,8 @@ def load_torch(path: str | Path) -> Any:
     Raises:
         UserError: when the file is absent, damaged, or holds anything else.
     """
+    if kind := special_kind(path):
+        raise UserError(f"{path} is a {kind}; the checkpoint's file is needed")
     try:
         if not has_intact_digest(path):
             raise ValueError("its digest is another one")

@@ -1,6 +1,7 @@
 """What a source hands over: images as arrays or as files, with the labels and class names of the dataset itself."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ class ImageArrays:
         closed: whether labelled and novel classes must add up to ``class_names``; not so when images of unknown
             classes are among them.
         extra_images: (M, H, W, 3) uint8 without labels, for training alone; None: there are none.
+        passed_over: what has the name of an image and is none: path -> what it is.
     """
 
     train_images: np.ndarray
@@ -53,6 +55,7 @@ class ImageArrays:
     origin: str
     closed: bool = True
     extra_images: np.ndarray | None = None
+    passed_over: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,4 @@ class ImageFiles:
     class_names: tuple[str, ...]
     origin: str
     closed: bool = True
+    passed_over: Mapping[str, str] = field(default_factory=dict)

@@ -1,45 +1,73 @@
 """Image files: finding, decoding, and cutting them to squares."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from utils.errors import UserError
+from utils.errors import UserError, printable
+from utils.files import special_kind
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"))
 SHOWN = 5  # names in a message
+PassedOver = dict[str, str]  # path -> what it is
 
 
-def list_images(folder: Path) -> list[str]:
+def list_images(folder: str | Path, passed_over: PassedOver | None = None) -> list[str]:
     """Paths of the image files anywhere below ``folder``, sorted; hidden files and folders are passed over.
 
-    Links are followed, but no folder is entered from within itself: a link to one above would never end.
+    Links are followed, but no folder is entered from within itself: a link to one above would never end. What has the
+    name of an image and is no file, such as a FIFO, at which a reader would wait for ever, is passed over too.
+
+    Args:
+        folder: where to look; one that is not there holds no images.
+        passed_over: gets what is passed over but for hidden names: path -> what it is.
     """
-    found = []
-    for root, folders, files in os.walk(folder, followlinks=True):
+    found, pending = [], [str(folder)]
+    while pending:
+        root = pending.pop()
+        try:
+            entries = list(os.scandir(root))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if passed_over is not None and not isinstance(error, NotADirectoryError):
+                passed_over[root] = (error.strerror or type(error).__name__).lower()
+            continue
         above = os.path.realpath(root) + os.sep
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".")
-            and not (
-                os.path.islink(link := os.path.join(root, name))
-                and above.startswith(os.path.realpath(link).rstrip(os.sep) + os.sep)
-            )
-        ]
-        found += [
-            os.path.join(root, name)
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
-        ]
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+                if not (entry.is_symlink() and above.startswith(os.path.realpath(entry.path).rstrip(os.sep) + os.sep)):
+                    pending.append(entry.path)
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                kind = None if entry.is_file(follow_symlinks=False) else special_kind(entry.path)
+                if kind is None:
+                    found.append(entry.path)
+                elif passed_over is not None:
+                    passed_over[entry.path] = kind
     return sorted(found)
 
 
-def list_classes(folder: Path, class_names: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def passed_over_text(passed_over: Mapping[str, str]) -> str:
+    """How many were passed over and the first of them, for a message.
+
+    >>> passed_over_text({"a/x.png": "FIFO", "y.png": "socket"})
+    'passed over 2 that are no image files: a/x.png (FIFO), y.png (socket)'
+    """
+    names = [f"{printable(path)} ({kind})" for path, kind in passed_over.items()]
+    return f"passed over {len(names):,} that are no image files: {summary(names)}"
+
+
+def list_classes(
+    folder: Path, class_names: Sequence[str], passed_over: PassedOver | None = None
+) -> tuple[list[str], np.ndarray]:
     """Paths and labels (N,) int64 of the images in ``folder/<class>``, one after the other; labels are positions.
+
+    ``passed_over`` as in :func:`list_images`.
 
     Raises:
         UserError: naming the first classes whose folder is missing or empty, and how many there are.
@@ -47,7 +75,7 @@ def list_classes(folder: Path, class_names: Sequence[str]) -> tuple[list[str], n
     missing = [name for name in class_names if not (folder / name).is_dir()]
     if missing:
         raise UserError(f"{folder} has no folder for {summary(missing)}; expected {folder / '<class>'} with its images")
-    images = [list_images(folder / name) for name in class_names]
+    images = [list_images(folder / name, passed_over) for name in class_names]
     empty = [name for name, paths in zip(class_names, images, strict=True) if not paths]
     if empty:
         raise UserError(f"{folder} has no image in the folder of {summary(empty)}; put images there or remove it")

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,24 +9,31 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from utils.data.file_datasets import EvalFiles
-from utils.data.images import SUFFIXES, list_images
+from utils.data.images import SUFFIXES, PassedOver, list_images, passed_over_text
 from utils.errors import UserError
+from utils.files import special_kind
 from utils.transforms.eval_pipeline import EvalPipeline
 
 
-def find_images(path: str) -> list[str]:
+def find_images(path: str, passed_over: PassedOver | None = None) -> list[str]:
     """The image files below a folder, to any depth and sorted, or the one file that is given.
+
+    ``passed_over`` as in :func:`utils.data.images.list_images`.
 
     Raises:
         UserError: when there is nothing of that name, or no image in it.
     """
     if os.path.isfile(path):
         return [path]
+    if kind := special_kind(path):
+        raise UserError(f"--images {path} is a {kind}; give a folder of images, or one image file")
     if not os.path.isdir(path):
         raise UserError(f"--images {path}: there is no such folder")
-    paths = list_images(Path(path))
+    passed_over = {} if passed_over is None else passed_over
+    paths = list_images(path, passed_over)
     if not paths:
-        raise UserError(f"--images {path}: no image in this folder; known are {' '.join(sorted(SUFFIXES))}")
+        why = f" ({passed_over_text(passed_over)})" if passed_over else ""
+        raise UserError(f"--images {path}: no image in this folder{why}; known are {' '.join(sorted(SUFFIXES))}")
     return paths
 
 

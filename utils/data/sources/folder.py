@@ -6,7 +6,7 @@ from statistics import median_low
 import numpy as np
 
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
-from utils.data.images import list_classes, list_images, read_squares, shorter_side
+from utils.data.images import PassedOver, list_classes, list_images, read_squares, shorter_side
 from utils.data.specs import LARGEST_ARRAY_IMAGE
 from utils.errors import UserError
 
@@ -22,9 +22,9 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
         UserError: when there is no ``train`` with class folders and the request needs it, for an empty class folder,
             and for damaged images (naming them) where these are decoded.
     """
-    root = request.data_dir
+    root, passed_over = request.data_dir, PassedOver()
     train_names = _class_folders(root / "train")
-    unlabeled = list_images(root / "unlabeled")
+    unlabeled = list_images(root / "unlabeled", passed_over)
     if not train_names and (request.needs_classes or not unlabeled):
         raise UserError(
             f"{root / 'train'} has no class folders; --dataset folder expects {root / 'train'}/<class>/ with images, "
@@ -32,16 +32,15 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
         )
     test_names = _class_folders(root / "test")
     class_names = tuple(sorted({*train_names, *test_names}))
-    train_paths, train_labels = _classes(root / "train", train_names, class_names)
-    test_paths, test_labels = _classes(root / "test", test_names, class_names)
+    train_paths, train_labels = _classes(root / "train", train_names, class_names, passed_over)
+    test_paths, test_labels = _classes(root / "test", test_names, class_names, passed_over)
     train_paths += unlabeled
     train_labels = np.concatenate([train_labels, np.full(len(unlabeled), -1, np.int64)])
 
     size = request.image_size or _median_side(train_paths)
     if size > LARGEST_ARRAY_IMAGE:
-        return ImageFiles(
-            train_paths, train_labels, test_paths, test_labels, class_names, f"files in {root}", closed=False
-        )
+        origin, files = f"files in {root}", (train_paths, train_labels, test_paths, test_labels)
+        return ImageFiles(*files, class_names, origin, closed=False, passed_over=passed_over)
     return ImageArrays(
         train_images=read_squares(train_paths, size),
         train_labels=train_labels,
@@ -50,6 +49,7 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
         class_names=class_names,
         origin=f"files in {root}, decoded to {size}x{size}",
         closed=False,
+        passed_over=passed_over,
     )
 
 
@@ -59,9 +59,11 @@ def _class_folders(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _classes(folder: Path, names: list[str], class_names: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
+def _classes(
+    folder: Path, names: list[str], class_names: tuple[str, ...], passed_over: PassedOver
+) -> tuple[list[str], np.ndarray]:
     """Paths and labels, as positions in ``class_names``, of the classes ``names`` that have a folder here."""
-    paths, positions = list_classes(folder, names)
+    paths, positions = list_classes(folder, names, passed_over)
     return paths, np.array([class_names.index(name) for name in names], np.int64)[positions]
 
 

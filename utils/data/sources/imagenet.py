@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from utils.data.containers import ImageFiles, SourceRequest
-from utils.data.images import list_classes
+from utils.data.images import PassedOver, list_classes
 from utils.errors import UserError
 
 ROOTS = ("", "IMAGENET2012")  # below data_dir; the second is where the published code looks
@@ -41,10 +41,11 @@ def read_imagenet(request: SourceRequest) -> ImageFiles:
         UserError: for an unknown split, and when the tree, some of its classes or their images are missing.
     """
     wnids = split_wnids(request.imagenet_split)
-    root = _find_root(request.data_dir)
-    train_paths, train_labels = list_classes(root / "train", wnids)
-    test_paths, test_labels = list_classes(root / "val", wnids)
-    return ImageFiles(train_paths, train_labels, test_paths, test_labels, wnids, origin=f"files in {root}")
+    root, passed_over = _find_root(request.data_dir), PassedOver()
+    train_paths, train_labels = list_classes(root / "train", wnids, passed_over)
+    test_paths, test_labels = list_classes(root / "val", wnids, passed_over)
+    files = train_paths, train_labels, test_paths, test_labels
+    return ImageFiles(*files, wnids, origin=f"files in {root}", passed_over=passed_over)
 
 
 def _find_root(data_dir: Path) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
+from utils.data.images import passed_over_text
 from utils.data.sources.cifar import fetch_cifar, read_cifar, read_super_classes
 from utils.data.sources.digits import read_digits
 from utils.data.sources.folder import read_folder
@@ -11,6 +12,7 @@ from utils.data.sources.npz import read_npz_source
 from utils.data.sources.small_imagenets import read_imagenet10, read_tiny_imagenet
 from utils.data.sources.stl10 import fetch_stl10, read_stl10
 from utils.data.specs import dataset_spec
+from utils.distributed import say
 
 READERS: dict[str, Callable[[SourceRequest], ImageArrays | ImageFiles]] = {
     "CIFAR10": read_cifar,
@@ -44,10 +46,13 @@ def prepare_source(request: SourceRequest) -> None:
 
 
 def load_source(request: SourceRequest) -> ImageArrays | ImageFiles:
-    """Read a dataset: small images as arrays, big ones as the list of their files.
+    """Read a dataset: small images as arrays, big ones as the list of their files; says what was passed over.
 
     Raises:
         UserError: for an unknown dataset, and for data that are absent, incomplete or damaged (names the file).
     """
     prepare_source(request)
-    return READERS[dataset_spec(request.dataset).name](request)
+    source = READERS[dataset_spec(request.dataset).name](request)
+    if source.passed_over:
+        say(f"note: {passed_over_text(source.passed_over)}")
+    return source

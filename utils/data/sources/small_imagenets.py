@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
-from utils.data.images import list_classes, list_images, read_squares
+from utils.data.images import PassedOver, list_classes, list_images, read_squares
 from utils.errors import UserError
 
 IMAGENET10 = "imagenet-10"
@@ -27,8 +27,10 @@ def read_imagenet10(request: SourceRequest) -> ImageFiles:
             f"imagenet10 is not in {root}: expected {root}/<class>/ with images "
             "(kaggle datasets download -d liusha249/imagenet10; --data_dir says where)"
         )
-    paths, labels = list_classes(folder, names)
-    return ImageFiles(paths, labels, [], np.zeros(0, np.int64), tuple(names), f"files in {folder}")
+    passed_over = PassedOver()
+    paths, labels = list_classes(folder, names, passed_over)
+    none = np.zeros(0, np.int64)
+    return ImageFiles(paths, labels, [], none, tuple(names), f"files in {folder}", passed_over=passed_over)
 
 
 def read_tiny_imagenet(request: SourceRequest) -> ImageArrays:
@@ -42,8 +44,9 @@ def read_tiny_imagenet(request: SourceRequest) -> ImageArrays:
     names = sorted(entry.name for entry in train.iterdir() if entry.is_dir()) if train.is_dir() else []
     if not names:
         raise UserError(f"tiny-imagenet is not in {root}: expected {train}/<wnid>/images/ (--data_dir says where)")
-    train_paths, train_labels = list_classes(train, names)
-    test_paths, test_labels = _validation(root / "val", names)
+    passed_over = PassedOver()
+    train_paths, train_labels = list_classes(train, names, passed_over)
+    test_paths, test_labels = _validation(root / "val", names, passed_over)
     return ImageArrays(
         train_images=read_squares(train_paths, TINY_SIDE),
         train_labels=train_labels,
@@ -51,12 +54,13 @@ def read_tiny_imagenet(request: SourceRequest) -> ImageArrays:
         test_labels=test_labels,
         class_names=tuple(names),
         origin=f"files in {root}",
+        passed_over=passed_over,
     )
 
 
-def _validation(folder: Path, names: list[str]) -> tuple[list[str], np.ndarray]:
+def _validation(folder: Path, names: list[str], passed_over: PassedOver) -> tuple[list[str], np.ndarray]:
     """Paths and labels of the validation images; none where the folder is absent."""
-    paths = list_images(folder)
+    paths = list_images(folder, passed_over)
     if not paths:
         return [], np.zeros(0, np.int64)
     table = folder / "val_annotations.txt"
