@@ -43,6 +43,28 @@ def table_metrics(table: np.ndarray) -> dict[str, float]:
     return {"acc": correct / total, "nmi": _nmi(table), "ari": _ari(table)}
 
 
+def known_and_novel_acc(table: np.ndarray, num_labeled: int) -> dict[str, float]:
+    """Shares of right samples under one Hungarian matching over all classes: GCD's "v2" (Vaze et al., CVPR 2022).
+
+    One cluster counts for one class, known or novel; a matching of its own for each of the two would flatter. Where
+    several matchings are equally good, ``all`` is the same for all of them and the other two need not be: that of
+    scipy's ``linear_sum_assignment`` is taken. Such ties are of few samples, and so a matter of small sets.
+
+    Args:
+        table: counts (C, K), the known classes first.
+        num_labeled: L, the known classes.
+
+    Returns:
+        ``all``, ``old`` (known classes) and ``new`` (novel ones); absent where there are no such samples.
+    """
+    correct = np.zeros(len(table), np.int64)
+    for prediction, label in table_mapping(table).items():
+        correct[label] = table[label, prediction]
+    rows = {"all": slice(None), "old": slice(0, num_labeled), "new": slice(num_labeled, None)}
+    totals = {name: table[row].sum() for name, row in rows.items()}
+    return {name: float(correct[row].sum() / totals[name]) for name, row in rows.items() if totals[name]}
+
+
 def _entropy(counts: np.ndarray) -> float:
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log(share)).sum())

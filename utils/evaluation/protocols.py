@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.evaluation.metrics import ClusterMetrics, table_mapping
+from utils.evaluation.metrics import ClusterMetrics, known_and_novel_acc
 
 LOADERS = ("unlab/train", "unlab/test", "lab/test")
 
@@ -80,9 +80,6 @@ class DiscoveryEvaluation:
     def _joint(self) -> dict[str, float]:
         """One Hungarian matching over the known and the novel test samples together."""
         self.joint_table = table = self.metrics["joint"].tables()[0]  # (classes, predictions)
-        correct = np.zeros(len(table))
-        for prediction, label in table_mapping(table).items():
-            correct[label] = table[label, prediction]
-        rows = {"lab": slice(0, self.num_labeled), "novel": slice(self.num_labeled, None), "all": slice(None)}
-        totals = {name: table[row].sum() for name, row in rows.items()}
-        return {f"joint/{name}": float(correct[row].sum() / totals[name]) for name, row in rows.items() if totals[name]}
+        names = {"old": "lab", "new": "novel", "all": "all"}
+        shares = known_and_novel_acc(table, self.num_labeled)
+        return {f"joint/{shown}": shares[name] for name, shown in names.items() if name in shares}

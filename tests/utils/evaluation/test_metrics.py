@@ -7,7 +7,14 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from utils.evaluation.metrics import ClusterMetrics, best_mapping, cluster_acc, contingency, table_metrics
+from utils.evaluation.metrics import (
+    ClusterMetrics,
+    best_mapping,
+    cluster_acc,
+    contingency,
+    known_and_novel_acc,
+    table_metrics,
+)
 
 
 def brute_force_acc(y_true, y_pred):
@@ -26,6 +33,24 @@ def test_published_numbers(golden, file):
     for name in ("acc", "nmi", "ari"):
         assert metrics[name] == pytest.approx(float(numbers[name]), abs=1e-10)
     assert cluster_acc(numbers["y_true"], numbers["y_pred"]) == metrics["acc"]
+
+
+@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("file", [0, 1])
+def test_published_shares_of_known_and_novel_classes(golden, file, case):
+    numbers = np.load(golden(f"gcd/gcd_{file}.npz"), allow_pickle=False)
+    y_true, y_pred, old, v2 = (numbers[f"eval{case}/{name}"] for name in ("y_true", "y_pred", "old", "v2"))
+    shares = known_and_novel_acc(contingency(y_true, y_pred), num_labeled=int(y_true[old].max()) + 1)
+    assert [shares[name] for name in ("all", "old", "new")] == pytest.approx(v2.tolist(), abs=1e-12)
+
+
+def test_equally_good_matchings_share_all_and_need_not_share_old_and_new():
+    table = np.array([[2, 0], [2, 0]])  # cluster 0 may stand for the known class or for the novel one
+    shares = known_and_novel_acc(table, num_labeled=1)
+    assert shares["all"] == 0.5
+    assert (shares["old"], shares["new"]) in [(1.0, 0.0), (0.0, 1.0)]
+    assert known_and_novel_acc(table, num_labeled=2) == {"all": 0.5, "old": 0.5}
+    assert known_and_novel_acc(np.zeros((0, 0), np.int64), num_labeled=1) == {}
 
 
 @pytest.mark.parametrize("clusters", [3, 5, 7])

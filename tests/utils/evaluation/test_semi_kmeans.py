@@ -6,7 +6,7 @@ import torch
 
 from utils.evaluation.class_number import METHODS, candidates_up_to, default_largest, estimate
 from utils.evaluation.metrics import cluster_acc
-from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
+from utils.evaluation.semi_kmeans import _plus_plus, class_means, kmeans_centroids, semi_kmeans, semi_lloyd
 
 
 def blobs(classes, size=30, spread=0.15, seed=0):
@@ -18,6 +18,67 @@ def blobs(classes, size=30, spread=0.15, seed=0):
 
 def inertia(x, centroids):
     return float(torch.cdist(x, centroids).square().amin(dim=1).sum())
+
+
+def published_kmeans(golden, file):
+    """Settings and results of the published code, and its inputs as ours: x, labeled, labels in 0..L-1."""
+    numbers = np.load(golden(f"gcd/gcd_{file}.npz"), allow_pickle=False)
+    found = {name.removeprefix("kmeans/"): numbers[name] for name in numbers.files if name.startswith("kmeans/")}
+    labels = torch.from_numpy(np.unique(found["l_targets"], return_inverse=True)[1])  # cluster i: i-th sorted target
+    return found, (torch.from_numpy(found["u_feats"]), torch.from_numpy(found["l_feats"]), labels)
+
+
+@pytest.mark.parametrize("file", [0, 1])
+def test_published_runs_from_their_starts(golden, file):
+    published, data = published_kmeans(golden, file)
+    num_known = len(published["l_feats"])
+    limits = float(published["tolerance"]), int(published["max_iterations"])
+    runs = list(zip(*semi_lloyd(*data, torch.from_numpy(published["start_centers"]), *limits), strict=True))
+    for (centroids, clusters, inertia), labels, centers, expected in zip(
+        runs,
+        published["labels_of_starts"],
+        published["centers_of_starts"],
+        published["inertia_of_starts"],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(clusters, labels[num_known:])
+        np.testing.assert_array_equal(data[2], labels[:num_known])
+        np.testing.assert_allclose(centroids, centers, atol=1e-10)
+        assert float(inertia) == pytest.approx(expected, abs=1e-9)
+    best = min(runs, key=lambda run: run[2])
+    np.testing.assert_array_equal(best[1], published["labels"][num_known:])
+    np.testing.assert_allclose(best[0], published["centers"], atol=1e-10)
+    assert float(best[2]) == pytest.approx(float(published["inertia"]), abs=1e-9)
+
+
+def test_the_best_start_is_that_of_labelled_and_unlabelled_images_together(golden):
+    _, (x, labeled, labels) = published_kmeans(golden, 0)
+    known, seed, restarts = int(labels.max()) + 1, 4, 20
+    starts = _plus_plus(x, class_means(labeled, labels, known), 3, restarts, seed)
+    every, _, inertia = semi_lloyd(x, labeled, labels, starts)
+    alone = torch.cdist(x, every).square().amin(dim=2).sum(dim=1)
+    together = alone + torch.stack([(labeled - run[labels]).square().sum() for run in every])
+    assert together.argmin() != alone.argmin()  # else nothing would be shown
+    assert inertia.argmin() == together.argmin()
+    centroids, _ = semi_kmeans(x, labeled, labels, known, k=3, seed=seed, restarts=restarts)
+    torch.testing.assert_close(centroids, every[together.argmin()])
+
+
+def test_restarts_in_several_parts_are_the_same(golden, monkeypatch):
+    _, (x, labeled, labels) = published_kmeans(golden, 1)
+    whole = semi_kmeans(x, labeled, labels, 6, 6, restarts=7)
+    monkeypatch.setattr("utils.evaluation.semi_kmeans.NUMBERS_AT_ONCE", 2 * len(x) * 12)
+    parts = semi_kmeans(x, labeled, labels, 6, 6, restarts=7)
+    torch.testing.assert_close(parts[0], whole[0])
+    assert torch.equal(parts[1], whole[1])
+
+
+def test_an_empty_cluster_stays_where_it_is():
+    x, _ = blobs(2)
+    start = torch.stack([x[0], x[-1], torch.full((16,), 9.0)])
+    centroids, clusters, _ = semi_lloyd(x, torch.zeros(0, 16), torch.zeros(0, dtype=torch.long), start[None])
+    assert torch.equal(centroids[0, 2], start[2])
+    assert set(clusters[0].tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize("spread", [0.1, 0.5])
