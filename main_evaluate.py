@@ -19,9 +19,13 @@ def main(args) -> None:
     from utils.files import write_json
     from utils.inference.evaluate_checkpoint import evaluate
     from utils.report.tables import metrics_table
+    from utils.targets import METRICS, PAGE, require_target
 
-    metrics = evaluate(args)
     out = Path(args.out) if args.out else Path(args.checkpoint).with_name("evaluation.json")
+    require_target("out", out, METRICS, args.force, args.checkpoint)
+    if args.report:
+        require_target("report", Path(args.checkpoint).with_name("report.html"), PAGE, args.force)
+    metrics = evaluate(args)
     write_json(out, metrics)
     print(f"{metrics_table(metrics)}\nmetrics   {out}")
 

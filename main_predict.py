@@ -5,7 +5,8 @@
 
 writes for each image its class (a known one by name, or novel-3: cluster 3), the probability and the margin to the
 second best class, the distance to the class's prototype (1 - cosine) and the cluster. Files that cannot be read are
-listed in predictions.errors.csv, and the exit code is then 1. Nothing is ever moved or deleted. With --export
+listed in predictions.errors.csv, and the exit code is then 1. Nothing is ever moved or deleted, and what exists
+and is no older table of this program is not overwritten without --force. With --export
 model.onnx the network itself is written, with its normalisation inside.
 """
 
@@ -33,8 +34,7 @@ def main(args) -> int:
     for flag in ("sheets", "copy_into"):
         if getattr(args, flag) and not args.images:
             raise UserError(f"--{flag} needs --images FOLDER")
-        if getattr(args, flag):
-            predict_folder.require_new_folder(flag, getattr(args, flag), args.images)
+    predict_folder.require_targets(args)
     device = torch_device(args.gpus)
     passed_over: dict[str, str] = {}
     paths = find_images(args.images, passed_over) if args.images else []
@@ -56,7 +56,7 @@ def main(args) -> int:
     if predictions is not None and args.novel_only:
         predictions = predictions.among_novel(discoverer.num_labeled)
     write_text(out, predict_folder.predictions_csv(predictions, paths, names))
-    unreadable = out.with_name(f"{out.stem}.errors.csv")
+    unreadable = predict_folder.errors_path(out)
     predict_folder.write_errors(errors, paths, unreadable)
     print(f"predictions {out}: {len(paths) - len(errors):,} images")
     if predictions is not None and args.sheets:

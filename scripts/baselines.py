@@ -29,9 +29,10 @@ def main(args) -> None:
 
     if args.num_unlabeled_classes == AUTO:
         raise UserError("--num_unlabeled_classes must be a number here; scripts/estimate_classes.py finds one")
+    parent = default_folder(args, "baselines")
     features = PretrainedFeatures(args, args.checkpoint, torch_device(args.gpus))
     for name in BASELINES:
-        folder = default_folder(args, "baselines") / name
+        folder = parent / name
         metrics, table = features.baseline(name, args.num_unlabeled_classes, args.seed)
         write_json(folder / "metrics.json", metrics)
         write_text(folder / "hparams.yaml", yaml.safe_dump(vars(args), sort_keys=False))

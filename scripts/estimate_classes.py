@@ -26,10 +26,8 @@ def main(args) -> None:
     from utils.report.plots.style import save_png
 
     args.num_unlabeled_classes = AUTO
-    features, folder = (
-        PretrainedFeatures(args, args.checkpoint, torch_device(args.gpus)),
-        default_folder(args, "estimate"),
-    )
+    folder = default_folder(args, "estimate")
+    features = PretrainedFeatures(args, args.checkpoint, torch_device(args.gpus))
     started = time.monotonic()
     found = features.estimate(args.estimator, args.max_unlabeled_classes, args.seed)
     print(criterion_text(found, args.estimator))

@@ -23,6 +23,7 @@ from utils.methods.discoverer import Discoverer
 from utils.methods.disentangler import Disentangler
 from utils.methods.pretrainer import Pretrainer
 from utils.nets.batch_norm import ViewSyncBatchNorm
+from utils.targets import require_folder, require_space, require_target
 from utils.training import callbacks, resuming
 from utils.training.checkpoint_io import AtomicCheckpointIO
 from utils.training.contrastive_files import ModelFiles, Pictures
@@ -38,6 +39,7 @@ from utils.training.signals import Interruptions
 def pretrain(args: argparse.Namespace) -> pl.Trainer:
     """Supervised pretraining on the labelled classes; leaves ``<checkpoint_dir>/<run name>.cp``."""
     target = Path(args.checkpoint_dir) / f"{cli.run_name(args, 'pretrain')}.cp"
+    require_target("checkpoint_dir", target)
     return _fit(Pretrainer, args, "pretrain", [callbacks.SavePretrained(target)])
 
 
@@ -63,6 +65,7 @@ def disentangle(args: argparse.Namespace) -> pl.Trainer:
     )
     if args.lime is not None and args.method == "simclr":
         raise UserError("--lime explains features, and --method simclr has none")
+    require_folder("model_dir", models)
     pictures = Pictures(run_folder(args, "disentangle"), args.record_every, args.tsne, args.lime)
     return _fit(Disentangler, args, "disentangle", [model_files, pictures])
 
@@ -79,6 +82,7 @@ def _fit(
     silence_lightning()
     require_devices(args.gpus, args.num_processes)
     folder = run_folder(args, stage)
+    require_folder("log_dir", folder)
     resuming.require_checkpoint(args.resume_from_checkpoint)
     pl.seed_everything(args.seed, verbose=False)
 
@@ -91,6 +95,9 @@ def _fit(
     if isinstance(datamodule, NCDDataModule):
         args.class_names = list(datamodule.split.labeled_names)
     module = module_class(**vars(args))
+    if not args.fast_dev_run:
+        weights = sum(value.numel() * value.element_size() for value in module.state_dict().values())
+        require_space(folder, 2 * weights)  # with the momentum
     if args.compile:
         compile_step(module)
     with resuming.own_folder(folder), Interruptions().installed() as interruptions:

@@ -134,6 +134,7 @@ CONTRASTIVE: dict[str, tuple[Flag, ...]] = {
             CD,
         ),
         Flag("out", None, "beginning of the paths of the results (default: the model's, without .pth)", stages=CLUSTER),
+        shared.FORCE,
     ),
     "help": (
         Flag("config", "config/config.yaml", "settings: `common` and a block for each dataset", stages=CD),

@@ -162,6 +162,7 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         Flag("sheets", None, "new folder for a contact sheet of each predicted class", stages=PREDICT),
         Flag("copy_into", None, "new folder for a sorted copy (hard links where possible)", stages=PREDICT),
         Flag("export", None, "write the network, with its normalisation, as this .onnx file", stages=PREDICT),
+        shared.FORCE,
     ),
     "help": (
         shared.PRINT_CONFIG,

@@ -99,6 +99,9 @@ PROFILER = Flag(
     stages=TRAIN,
     extra={"choices": ["simple", "advanced"]},
 )
+FORCE = Flag(
+    "force", False, "overwrite files that are there and not this program's", bool, ("evaluate", "predict", "cluster")
+)
 ENABLE_PROGRESS_BAR = Flag("enable_progress_bar", True, "show progress", bool, (*TRAIN, "predict"))
 PRINT_CONFIG = Flag("print_config", False, "print the resolved settings as YAML and stop", bool, ALL)
 DEBUG = Flag("debug", False, "show the traceback of an error", bool, ALL)

@@ -22,11 +22,12 @@ def cluster(args: argparse.Namespace) -> "ClusterReport":
     Raises:
         UserError: when the model is absent or another one, and for everything about the data.
     """
-    from utils.report.contrastive_report import pictures, write_report
+    from utils.report.contrastive_report import pictures, require_targets, write_report
 
+    out = Path(args.out) if args.out else model_path(args).with_suffix("")
+    require_targets(out, args.tsne, args.lime is not None, args.force)
     module, datamodule = embed(args)
     figures = pictures(module, datamodule, args.tsne, args.lime)
-    out = Path(args.out) if args.out else model_path(args).with_suffix("")
     return write_report(out, module.evaluation, module.scores, datamodule, figures)
 
 

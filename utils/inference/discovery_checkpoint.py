@@ -10,6 +10,7 @@ from utils.data.discovery_datamodule import NCDDataModule
 from utils.devices import torch_device
 from utils.errors import UserError
 from utils.methods.discoverer import Discoverer
+from utils.targets import require_folder
 
 if TYPE_CHECKING:
     from utils.report.collect import Collection
@@ -49,6 +50,7 @@ def collected(args: argparse.Namespace) -> "Collection":
     """
     from utils.report.collect import collect
 
+    require_folder("out", figures_folder(args))
     device, module = torch_device(args.gpus), load_discoverer(args.checkpoint)
     datamodule = datamodule_of(module, args)
     datamodule.setup("fit")

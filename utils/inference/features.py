@@ -22,6 +22,7 @@ from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
 from utils.inference.kmeans_baselines import pretrained_network
 from utils.nets import MultiHeadResNet
 from utils.nets.disentangling_net import is_disentangling, load_net
+from utils.targets import require_folder
 
 BASELINES = ("kmeans", "semi_kmeans")
 
@@ -124,5 +125,11 @@ class PretrainedFeatures:
 
 
 def default_folder(args: Namespace, kind: str) -> Path:
-    """``<log_dir>/<run_name>``, by default ``<kind>-<name of the weights>``."""
-    return Path(args.log_dir) / (args.run_name or f"{kind}-{Path(args.checkpoint).stem}")
+    """``<log_dir>/<run_name>``, by default ``<kind>-<name of the weights>``.
+
+    Raises:
+        UserError: where nothing can be written.
+    """
+    folder = Path(args.log_dir) / (args.run_name or f"{kind}-{Path(args.checkpoint).stem}")
+    require_folder("log_dir", folder)
+    return folder

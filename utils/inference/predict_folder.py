@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from utils.evaluation.predictions import Predictions, predict
 from utils.files import csv_text, write_text
 from utils.methods.discoverer import Discoverer
 from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, save_sheet, typical_and_doubtful
+from utils.targets import NETWORK, require_different, require_folder, require_target, table_with
 from utils.transforms.eval_pipeline import EvalPipeline
 
 COLUMN_NAMES = ("image", "prediction", "probability", "margin", "distance", "cluster")
+ERROR_COLUMNS = ("image", "reason")
 
 
 def evaluation_pipeline(hparams) -> EvalPipeline:
@@ -67,6 +70,30 @@ def predictions_csv(predictions: Predictions | None, paths: Sequence[str], names
             )
         ]
     return csv_text(COLUMN_NAMES, rows)
+
+
+def errors_path(out: str | Path) -> Path:
+    """The table of the files that cannot be read, beside that of the predictions."""
+    return Path(out).with_name(f"{Path(out).stem}.errors.csv")
+
+
+def require_targets(args: Namespace) -> None:
+    """Refuse outputs that cannot be written, or that would replace what is not this program's, before any work.
+
+    Raises:
+        UserError: saying which and what to do.
+    """
+    require_different(out=args.out, export=args.export, checkpoint=args.checkpoint)
+    kept = {"force": args.force, "read": args.checkpoint}
+    if args.export:
+        require_target("export", args.export, NETWORK, **kept)
+    if args.images:
+        require_target("out", args.out, table_with(*COLUMN_NAMES[:2]), **kept)
+        require_target("out", errors_path(args.out), table_with(*ERROR_COLUMNS), **kept)
+    for flag in ("sheets", "copy_into"):
+        if getattr(args, flag):
+            require_new_folder(flag, getattr(args, flag), args.images)
+            require_folder(flag, getattr(args, flag))
 
 
 def require_new_folder(flag: str, folder: str, images: str) -> None:
@@ -129,6 +156,6 @@ def copy_sorted(predictions: Predictions, paths: Sequence[str], names: Sequence[
 def write_errors(errors: dict[int, str], paths: Sequence[str], path: Path) -> None:
     """The files that could not be read and why; without any, no such file is left."""
     if errors:
-        write_text(path, csv_text(("image", "reason"), [(paths[row], errors[row]) for row in sorted(errors)]))
+        write_text(path, csv_text(ERROR_COLUMNS, [(paths[row], errors[row]) for row in sorted(errors)]))
     else:
         path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from utils.errors import UserError
 from utils.evaluation.embedding_protocol import EmbeddingEvaluation
 from utils.nets.disentangling_net import DisentanglingNet
 from utils.report.plots.style import save_png
+from utils.targets import FIGURE, METRICS, require_target, table_with
 
 IMAGES_SHOWN = 6  # of each explained feature
 
@@ -24,6 +25,18 @@ class ClusterReport:
 
     scores: dict[str, float]
     files: dict[str, Path]
+
+
+def require_targets(out: Path, tsne: bool, lime: bool, force: bool) -> None:
+    """Refuse a beginning of paths at which :func:`write_report` could not write, or would replace what is not its own.
+
+    Raises:
+        UserError: naming the file.
+    """
+    names = {"clusters.csv": table_with("image", "class"), "metrics.json": METRICS}
+    names |= dict.fromkeys(["tsne.png"] * tsne + ["lime_circled.png", "lime_unmasked.png"] * lime, FIGURE)
+    for name, own in names.items():
+        require_target("out", out.with_name(f"{out.name}.{name}"), own, force)
 
 
 def write_report(

@@ -1,0 +1,160 @@
+"""Files that a command will write: found unfit before the work, and nothing overwritten that is not its own."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.errors import UserError
+from utils.files import special_kind
+
+PROBE = 1 << 20  # bytes that have to fit
+BEGINNING = 1 << 12  # bytes of a file that tell whose it is
+
+
+@dataclass(frozen=True)
+class Own:
+    """A kind of file of this program.
+
+    Args:
+        name: for a message.
+        recognises: whether the file of a path is an older one of this kind.
+    """
+
+    name: str
+    recognises: Callable[[Path], bool]
+
+
+def table_with(*columns: str) -> Own:
+    """Tables that ``csv_text`` has written, by their first columns."""
+    header = ",".join(columns).encode()
+
+    def recognises(path: Path) -> bool:
+        line = _beginning(path).split(b"\n")[0]
+        return line == header or line.startswith(header + b",")
+
+    return Own("table", recognises)
+
+
+def _is_metrics(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and all(
+        value is None or isinstance(value, int | float) for value in content.values()
+    )
+
+
+METRICS = Own("file of metrics", _is_metrics)
+FIGURE = Own("figure", lambda path: b"Matplotlib" in _beginning(path))
+PAGE = Own("report", lambda path: b'http-equiv="Content-Security-Policy"' in _beginning(path))
+NETWORK = Own("exported network", lambda path: all(name in path.read_bytes() for name in (b"classes", b"image_size")))
+
+
+def _beginning(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(BEGINNING)
+
+
+def require_target(flag: str, path: str | Path, own: Own | None = None, force: bool = False, read: str = "") -> None:
+    """Refuse a file that cannot be written, or that holds something else already; nothing is left behind.
+
+    Args:
+        flag: without dashes, for the message.
+        path: of the file to come.
+        own: what may be overwritten; None: whatever is there.
+        force: overwrite anything.
+        read: a file that the command reads, which is never overwritten.
+
+    Raises:
+        UserError: saying what is there, or why nothing can be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"--{flag} {path} is a folder; give the name of a file")
+    if kind := special_kind(path):
+        raise UserError(f"--{flag} {path} is a {kind}; give the name of a file")
+    if path.is_file():
+        if read and os.path.exists(read) and path.samefile(read):
+            raise UserError(f"--{flag} {path} is the file that is read; choose another")
+        if own and not force and not _recognised(own, path):
+            raise UserError(
+                f"--{flag} {path} is there already and is no older {own.name} of this program; "
+                "choose another, or overwrite it with --force"
+            )
+    _probe(f"--{flag} {path}", path.parent, path.name)
+
+
+def require_folder(flag: str, folder: str | Path) -> None:
+    """Refuse a folder in which no file can be written; nothing is left behind, not even the folder.
+
+    Raises:
+        UserError: saying why.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--{flag} {folder} is a file; give a folder")
+    _probe(f"--{flag} {folder}", folder, "probe")
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Refuse a folder on a disk that has no room for a file of ``size`` bytes.
+
+    Raises:
+        UserError: with both sizes.
+    """
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(_nearest(folder)).free
+        if free < size:
+            raise UserError(
+                f"{folder}: its disk has {free >> 20:,} MiB left and one checkpoint of this network takes "
+                f"{size >> 20:,} MiB; make room or choose another place"
+            )
+
+
+def require_different(**targets: str | None) -> None:
+    """Refuse two flags of one value: the second file would overwrite the first.
+
+    Raises:
+        UserError: naming both.
+    """
+    seen: dict[str, str] = {}
+    for flag, target in targets.items():
+        if target is None:
+            continue
+        other = seen.setdefault(os.path.abspath(target), flag)
+        if other != flag:
+            raise UserError(f"--{other} and --{flag} are both {target}; choose two names")
+
+
+def _recognised(own: Own, path: Path) -> bool:
+    try:
+        return own.recognises(path)
+    except OSError:
+        return False
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or where it is to come the nearest one above that is there."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _probe(what: str, folder: Path, name: str) -> None:
+    """Write and remove a file in the folder, or in the nearest one above that is there."""
+    probe = _nearest(folder) / f".{name}.{os.getpid()}.tmp"
+    try:
+        with open(probe, "wb") as file:
+            file.write(bytes(PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"{what} cannot be written ({error.strerror or error}); choose another place") from None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
