@@ -132,6 +132,15 @@ def test_many_classes_are_all_labelled():
     assert sizes[1] < sizes[0]  # points of a label, points between two
 
 
+def test_a_confusion_matrix_names_the_classes_on_both_axes():
+    counts = np.array([[1, 8, 0, 1], [7, 0, 3, 0], [0, 0, 2, 5]])
+    axis = confusion.plot_confusion(counts, ("cat", "dog", "ship"), 1).axes[0]
+    shown = [text.get_text() for text in axis.get_xticklabels()]
+    assert shown == ["cat (novel-0)", "dog (cat)", "ship (novel-2)", "novel-1"]
+    axis = confusion.plot_confusion(np.eye(2, dtype=np.int64), ("cat", "dog"), 1, ("cat", "novel-0")).axes[0]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["cat", "dog (novel-0)"]
+
+
 def test_the_command_gives_the_same_settings(found):
     hparams = found.discoverer.hparams
     assert discovery_main(hparams) == "main_discover_inter_intra.py"

@@ -9,7 +9,7 @@ from utils.report import clusters, figures, page
 from utils.report.collect import Collection
 from utils.report.published import published
 from utils.report.reproduce import reproduce_command
-from utils.report.tables import INCREMENTAL, JOINT, ROWS, metric_rows
+from utils.report.tables import INCREMENTAL, ROWS, joint_rows, metric_rows
 
 
 def write_report(found: Collection, metrics: Mapping[str, float], folder: Path, log: Path | None = None) -> Path:
@@ -78,17 +78,17 @@ def summary(found: Collection, metrics: Mapping[str, float]) -> str:
         ("Task-aware: known classes among the known, novel ones among the novel", ROWS),
         ("Task-agnostic: among all outputs, novel images matched on their own, as published", INCREMENTAL),
     ):
-        found_rows = metric_rows(metrics, rows)
+        measures, found_rows = metric_rows(metrics, rows)
         if found_rows:
             cells = [(name, *("" if v is None else f"{100 * v:.1f}" for v in values)) for name, values in found_rows]
-            text += page.heading(title) + page.table(("", "accuracy (%)", "NMI (%)", "ARI (%)"), cells)
-    joint = [(name, f"{100 * metrics[key]:.1f}") for name, key in JOINT if key in metrics]
+            text += page.heading(title) + page.table(("", *(f"{name} (%)" for name in measures)), cells)
+    kinds, joint = joint_rows(metrics)
     if joint:
-        text += page.heading("Task-agnostic: one matching over known and novel test images together")
-        text += page.table(("", "accuracy (%)"), joint)
+        text += page.heading(f"Task-agnostic: one matching over {kinds} test images{' together' * (len(joint) > 1)}")
+        text += page.table(("", "accuracy (%)"), [(name, f"{100 * value:.1f}") for name, value in joint])
     if not text:
         text = page.paragraph("No image has a known class, so that no accuracy can be given; the clusters are below.")
-    elif not metric_rows(metrics, [row for row in ROWS if row[1].startswith("unlab")]):
+    elif not metric_rows(metrics, [row for row in ROWS if row[1].startswith("unlab")])[1]:
         text += page.paragraph(
             "Nobody knows the classes of the unlabelled images: accuracies of novel classes are absent."
         )

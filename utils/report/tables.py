@@ -12,7 +12,7 @@ ROWS = (
     ("k-means on pretrained features, novel, test", "baseline/kmeans_features/{}"),
 )
 JOINT = (("known", "joint/lab"), ("novel", "joint/novel"), ("all", "joint/all"))
-
+MEASURES = (("acc", "accuracy"), ("nmi", "NMI"), ("ari", "ARI"))
 
 INCREMENTAL = (
     ("novel, test, among all outputs, best head", "incremental/unlab/test/{}/best"),
@@ -23,21 +23,39 @@ INCREMENTAL = (
 
 def metric_rows(
     metrics: Mapping[str, float], rows: Sequence[tuple[str, str]] = ROWS
-) -> list[tuple[str, list[float | None]]]:
-    """(title, [accuracy, NMI, ARI]) of the rows whose accuracy is in ``metrics``; None for what is not."""
-    found = [(title, [metrics.get(key.format(name)) for name in ("acc", "nmi", "ari")]) for title, key in rows]
-    return [(title, values) for title, values in found if values[0] is not None]
+) -> tuple[list[str], list[tuple[str, list[float | None]]]]:
+    """The measures that any row has, and (title, values) of the rows whose accuracy is in ``metrics``.
+
+    A value that is absent is None; a measure that no row has is no column.
+    """
+    found = [(title, [metrics.get(key.format(name)) for name, _ in MEASURES]) for title, key in rows]
+    found = [(title, values) for title, values in found if values[0] is not None]
+    kept = [place for place in range(len(MEASURES)) if any(values[place] is not None for _, values in found)]
+    return [MEASURES[place][1] for place in kept], [(title, [v[place] for place in kept]) for title, v in found]
+
+
+def joint_rows(metrics: Mapping[str, float]) -> tuple[str, list[tuple[str, float]]]:
+    """Which test images one matching covers, and its accuracies; without truth of novel ones there is no ``all``."""
+    found = [(title, metrics[key]) for title, key in JOINT if key in metrics]
+    if not {"joint/lab", "joint/novel"} <= metrics.keys():
+        found = [row for row in found if row[0] != "all"]
+    return " and ".join(title for title, _ in found if title != "all"), found
 
 
 def metrics_table(metrics: Mapping[str, float]) -> str:
     """Accuracy, NMI and ARI of the model and of the baselines, as far as they are in ``metrics``."""
     width = max(len(title) for title, _ in ROWS)
-    lines = [f"{'':{width}}    acc    NMI    ARI"]
-    for title, values in metric_rows(metrics):
+    measures, rows = metric_rows(metrics)
+    lines = (
+        ["  ".join((" " * width, *(f"{'acc' if name == 'accuracy' else name:>5}" for name in measures)))]
+        if rows
+        else []
+    )
+    for title, values in rows:
         lines.append(f"{title:{width}}  " + "  ".join("     " if v is None else f"{v:.3f}" for v in values))
-    joint = [f"{title} {metrics[key]:.3f}" for title, key in JOINT if key in metrics]
+    kinds, joint = joint_rows(metrics)
     if joint:
-        lines.append(f"one matching over known and novel, test: {', '.join(joint)}")
+        lines.append(f"one matching over {kinds}, test: " + ", ".join(f"{title} {value:.3f}" for title, value in joint))
     return "\n".join(lines)
 
 

@@ -1,7 +1,10 @@
 """t-SNE of features: neighbours stay neighbours, a sample is fair, and the picture has what it should have."""
 
+import io
+
 import numpy as np
 import torch
+from PIL import Image
 
 from utils.report.plots.embedding import plot_embedding, plot_panels, sample_rows, tsne
 
@@ -37,6 +40,21 @@ def test_known_and_novel_are_told_apart_and_many_classes_need_no_legend():
     many = plot_embedding(points, np.arange(60) % 20 - 1, [f"class {i}" for i in range(19)], num_known=15).axes[0]
     assert many.get_legend() is None
     assert [text.get_text() for text in many.texts] == [f"class {i}" for i in range(15, 19)]
+
+
+def test_no_known_class_shares_a_colour_with_a_novel_one():
+    points, labels = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 12
+    for known in (1, 5, 6, 11):
+        marks = plot_embedding(points, labels, [f"class {i}" for i in range(12)], num_known=known).axes[0].collections
+        colors = [tuple(dots.get_facecolors()[0]) for dots in marks if len(dots.get_offsets())]
+        assert len(colors) == 12
+        assert not {*colors[:known]} & {*colors[known:]}
+
+
+def test_a_figure_shows_itself_in_a_notebook():
+    features, labels = blobs(size=5)
+    picture = plot_panels({"backbone": torch.from_numpy(features)}, labels, "abc")._repr_png_()
+    assert Image.open(io.BytesIO(picture)).width > 400
 
 
 def test_panels_have_a_legend_of_the_classes_unless_there_are_many():

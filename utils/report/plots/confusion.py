@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from utils.evaluation.metrics import table_mapping
-from utils.report.plots.style import INK, new_figure
+from utils.report.plots.style import new_figure, shortened
 
 CROWDED = 24  # classes from which the matrix is drawn larger, with smaller labels and no numbers in its cells
 LABELLED = 120  # beyond these not every class has its name
@@ -20,6 +20,18 @@ def matched_order(table: np.ndarray) -> list[int]:
     matched = {label: cluster for cluster, label in table_mapping(table).items()}
     order = [matched[label] for label in range(len(table)) if label in matched]
     return order + [cluster for cluster in range(table.shape[1]) if cluster not in matched.values()]
+
+
+def column_names(table: np.ndarray, names: Sequence[str], outputs: Sequence[str]) -> list[str]:
+    """Of the clusters in matched order: the matched class, and the cluster's own name where that is another one."""
+    matched = table_mapping(table)
+    columns = []
+    for cluster in matched_order(table):
+        own, label = outputs[cluster], matched.get(cluster, len(names))
+        if label < len(names) and names[label] != own:
+            own = f"{shortened(names[label])} ({own})"
+        columns.append(own)
+    return columns
 
 
 def class_accuracies(table: np.ndarray) -> np.ndarray:
@@ -65,31 +77,36 @@ def plot_confusion(
         table: (C, K) counts.
         names: of the classes, known ones first.
         num_labeled: how many are known; a line parts them from the novel ones (0: no line).
-        outputs: names of the clusters; None: their numbers.
+        outputs: names of the clusters; None: those of the known classes, then ``novel-0``, ``novel-1``, …
         rates: shares of each class, else counts.
     """
     num_classes, num_clusters = table.shape
     order = matched_order(table)
-    outputs = [str(cluster) for cluster in range(num_clusters)] if outputs is None else outputs
+    if outputs is None:
+        own = names[:num_labeled]
+        outputs = [*own, *(f"novel-{cluster}" for cluster in range(num_clusters - len(own)))]
+    columns = column_names(table, names, outputs)
     values = table[:, order]
     if rates:
         values = values / np.maximum(table.sum(axis=1, keepdims=True), 1)
     crowded = max(num_classes, num_clusters) > CROWDED
-    side = min(15.0, 1.5 + 0.135 * num_classes) if crowded else 2.2 + 0.42 * num_classes
-    figure = new_figure(side + 1.2, side)
+    size = 6.5 if crowded else 9
+    ticks = {"x": columns, "y": [shortened(name) for name in names[:num_classes]]}
+    room = {which: size / 120 * max(map(len, texts), default=0) for which, texts in ticks.items()}  # inches of names
+    width, height = (min(15.0, 0.5 + 0.135 * n) if crowded else 1.0 + 0.42 * n for n in (num_clusters, num_classes))
+    figure = new_figure(width + room["y"] + 1.9, max(height + room["x"] + 0.7, 2.6))
     axis = figure.subplots()
     top = 1.0 if rates else max(1, int(values.max(initial=0)))
     image = axis.imshow(values, vmin=0, vmax=top, cmap="cividis", aspect="auto", interpolation="nearest")
     label = "share of the true class" if rates else "images"
     bar = figure.colorbar(image, label=label, shrink=0.7, aspect=30)
     bar.outline.set_visible(False)
-    size = 6.5 if crowded else 9
-    for which, ticks in (("y", names[:num_classes]), ("x", [outputs[cluster] for cluster in order])):
-        step = -(-len(ticks) // LABELLED)
-        places = range(0, len(ticks), step)
-        turn = {"rotation": 90} if which == "x" and max(map(len, ticks), default=0) > 2 else {}
-        getattr(axis, f"set_{which}ticks")(places, [ticks[place] for place in places], fontsize=size, **turn)
-    axis.set(xlabel="cluster or output, in the order of its matched class", ylabel="true class")
+    for which, texts in ticks.items():
+        step = -(-len(texts) // LABELLED)
+        places = range(0, len(texts), step)
+        turn = {"rotation": 90} if which == "x" and max(map(len, texts), default=0) > 2 else {}
+        getattr(axis, f"set_{which}ticks")(places, [texts[place] for place in places], fontsize=size, **turn)
+    axis.set(xlabel="matched class (its cluster or output)", ylabel="true class")
     if 0 < num_labeled < num_classes:
         for line in (axis.axhline, axis.axvline):
             line(num_labeled - 0.5, color="white", linewidth=1.2)
@@ -97,6 +114,6 @@ def plot_confusion(
         for i, j in np.ndindex(*values.shape):
             if table[i, order[j]]:
                 text = f"{values[i, j]:.2f}".lstrip("0") if rates else str(values[i, j])
-                color = INK if values[i, j] > 0.6 * top else "white"
+                color = "black" if values[i, j] > 0.6 * top else "white"
                 axis.text(j, i, text, ha="center", va="center", fontsize=8, color=color)
     return figure

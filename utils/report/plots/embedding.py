@@ -6,11 +6,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from utils.report.plots.style import COLORS, INK, MUTED, new_figure
+from utils.report.plots.style import COLORS, INK, MUTED, new_figure, shortened
 
 MAX_POINTS = 800  # t-SNE's time grows with them: 2 to 3 seconds on one core
 MAX_PANEL_POINTS, MAX_PANEL_CLASSES = 5000, 20
 SHAPES = "osD^vP"
+# Cool colours and circles for known classes, warm ones and other shapes for novel ones: two classes never share both.
+KNOWN_COLORS = ("#0072B2", "#56B4E9", "#009E73", "#7A5CD0", "#86B04A", "#00B7C3")
+NOVEL_COLORS = ("#D55E00", "#E69F00", "#CC79A7", "#AA4455", "#A6761D", "#C2185B")
+NOVEL_SHAPES = "^sDvPX"
+MAX_LEGEND = 12  # labels; beyond them known ones are grey, and novel ones have their names on the map
 PANEL_TITLES = {"backbone": "backbone", "feature": "last layer"}
 
 
@@ -45,15 +50,18 @@ def sample_rows(labels: np.ndarray, max_points: int = MAX_POINTS, seed: int = 0)
 
 
 def plot_embedding(points: np.ndarray, labels: np.ndarray, names: Sequence[str], num_known: int) -> Any:
-    """A map of samples, known classes filled circles, novel ones of other shapes; a matplotlib figure.
+    """A map of samples: known classes circles in cool colours, novel ones other shapes in warm colours.
 
     Args:
         points: (N, 2) positions.
         labels: (N,) integers into ``names``; others (-1) are drawn small and grey.
         names: of the labels, the known ones first.
-        num_known: how many are known. Beyond 12 labels known ones are grey, and novel ones have their names on the map.
+        num_known: how many are known.
+
+    Returns:
+        a matplotlib figure.
     """
-    crowded = len(names) > 12
+    crowded = len(names) > MAX_LEGEND
     figure = new_figure(7.5, 5.2)
     axis = figure.subplots()
     rest = (labels < 0) | (labels >= len(names))
@@ -63,12 +71,13 @@ def plot_embedding(points: np.ndarray, labels: np.ndarray, names: Sequence[str],
         if not len(here):
             continue
         known, turn = label < num_known, label if label < num_known else label - num_known
-        color = MUTED if crowded and known else (*COLORS[:6],)[turn % 6]
-        shape = "o" if known else SHAPES[1 + turn // 6 % 5] if crowded else "^"
-        title = None if crowded else f"{name} ({'known' if known else 'novel'})"
-        axis.scatter(*here.T, s=14, color=color, marker=shape, linewidths=0, alpha=0.8, label=title, rasterized=True)
+        color = MUTED if crowded and known else (KNOWN_COLORS if known else NOVEL_COLORS)[turn % 6]
+        # Few classes: each has a shape of its own; many: the shape changes when the colours begin anew.
+        shape = "o" if known else NOVEL_SHAPES[(turn // 6 if crowded else turn) % 6]
+        title = None if crowded else f"{shortened(name)} ({'known' if known else 'novel'})"
+        axis.scatter(*here.T, s=18, color=color, marker=shape, linewidths=0, alpha=0.8, label=title, rasterized=True)
         if crowded and not known:
-            axis.text(*np.median(here, axis=0), name, fontsize=7, ha="center", va="center", color=INK)
+            axis.text(*np.median(here, axis=0), shortened(name), fontsize=7, ha="center", va="center", color=INK)
     axis.set(xticks=[], yticks=[], xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)")
     if not crowded:
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9, markerscale=1.6)
@@ -98,7 +107,7 @@ def plot_panels(outputs: Mapping[str, Tensor], labels: np.ndarray, class_names: 
         points = tsne(vectors[rows].float().cpu().numpy(), seed, unit=False, max_iter=1000)
         axis.scatter(*points[~np.isin(labels, named)].T, s=size, color=MUTED, linewidths=0)
         for turn, label in enumerate(named):
-            text = class_names[label].replace("_", " ")
+            text = shortened(class_names[label].replace("_", " "))
             marks = {"color": COLORS[turn % 6], "marker": SHAPES[turn // 6], "label": text}
             here = points[labels == label]
             axis.scatter(*here.T, s=size, linewidths=0, **marks)

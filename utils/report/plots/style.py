@@ -12,15 +12,23 @@ from typing import Any
 
 from utils.files import write_whole
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-KNOWN, NOVEL, MUTED = "#0072B2", "#D55E00", "#999999"
 INK = "#010101"
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+KNOWN, NOVEL, MUTED = "#0072B2", "#D55E00", "#999999"
+LONGEST = 32  # characters of a class's name on an axis, in a legend or on a map
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty matplotlib figure of this size in inches, transparent, with ``INK`` for text to come."""
+    """An empty matplotlib figure of this size in inches, transparent, with ``INK`` for text to come.
+
+    As the value of a notebook's cell it shows itself: pyplot, which would do that, is not used here.
+    """
     import matplotlib
     from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            return _render(self, "png", dpi=130, facecolor="white")
 
     colors = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "legend.labelcolor")
     settings: dict[Any, Any] = {
@@ -30,7 +38,17 @@ def new_figure(width: float, height: float) -> Any:
         **dict.fromkeys(colors, INK),
     }
     matplotlib.rcParams.update(settings)
-    return Figure(figsize=(width, height), layout="constrained", facecolor="none")
+    return ShownFigure(figsize=(width, height), layout="constrained", facecolor="none")
+
+
+def shortened(name: str, longest: int = LONGEST) -> str:
+    """A class's name for a figure: of a longer one the beginning and the end, where names differ.
+
+    >>> shortened("n02123045"), shortened("a name that is far too long", 11)
+    ('n02123045', 'a nam… long')
+    """
+    front = longest // 2
+    return name if len(name) <= longest else f"{name[:front]}…{name[len(name) - (longest - front - 1) :]}"
 
 
 def save_png(figure: Any, path: Path) -> None:
