@@ -21,14 +21,33 @@ def sup_con(projections: Tensor, labels: Tensor, mask_lab: Tensor, temperature: 
         Scalar >= 0: minus log softmax, mean over a row's positives, then over the labelled rows; 0 where there are
         none.
     """
-    lab = mask_lab.repeat(2)
-    classes = labels.repeat(2)
-    others = lab.logical_and(~torch.eye(len(lab), dtype=torch.bool, device=lab.device))  # (2B, 2B)
+    rows = mask_lab.repeat(2)
+    return _contrast(projections, _same_class(labels, mask_lab), rows, temperature)
+
+
+def joint_contrast(projections: Tensor, labels: Tensor, mask_lab: Tensor, temperature: float) -> Tensor:
+    """The same for all samples together: one that is not labelled has its other view alone to find.
+
+    Noise-contrastive estimation of Joint (Jia et al., ICCV 2021, arXiv:2104.12673); ``nt_xent`` where nothing is
+    labelled. Arguments are those of :func:`sup_con`; mean over all 2B rows.
+    """
+    own = torch.eye(len(labels), dtype=torch.bool, device=labels.device).repeat(2, 2)
+    return _contrast(projections, _same_class(labels, mask_lab) | own, torch.ones_like(own[0]), temperature)
+
+
+def _same_class(labels: Tensor, mask_lab: Tensor) -> Tensor:
+    """(2B, 2B): both rows are labelled, and of one class."""
+    return ((labels[:, None] == labels) & mask_lab[:, None] & mask_lab).repeat(2, 2)
+
+
+def _contrast(projections: Tensor, positives: Tensor, rows: Tensor, temperature: float) -> Tensor:
+    """Minus log softmax over the other rows under a mask: mean over a row's positives, then over those rows."""
+    others = rows & ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)  # (2B, 2B)
     full = torch.promote_types(projections.dtype, torch.float32)
     with torch.autocast(projections.device.type, enabled=False):
         vectors = F.normalize(projections.to(full), dim=1)
         logits = vectors @ vectors.mT / temperature
         log_p = torch.log_softmax(logits.masked_fill(~others, torch.finfo(full).min), dim=1)
-    positives = (others & lab[:, None] & (classes[:, None] == classes)).to(full)
-    rows = -(positives * log_p).sum(dim=1) / positives.sum(dim=1).clamp(min=1)
-    return rows.sum() / lab.sum().clamp(min=1)
+    weights = (positives & others).to(full)
+    losses = -(weights * log_p).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    return losses.sum() / rows.sum().clamp(min=1)
