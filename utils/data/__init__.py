@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from utils.data.disentangling_datamodule import ContrastiveDataModule
 
 EVAL_BATCH_SIZE = 512
+NCD, GCD = "ncd", "gcd"  # the heap is of novel classes alone, or of known and novel ones
 
 
 def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDataModule":
@@ -48,6 +49,7 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
         num_unlabeled_classes=None if getattr(args, "num_unlabeled_estimated", False) else args.num_unlabeled_classes,
         labeled_classes=None if named is None else tuple(name.strip() for name in named.split(",")),
         imagenet_split=args.imagenet_split,
+        prop_train_labels=args.prop_train_labels if getattr(args, "setting", NCD) == GCD else None,
         image_size=args.image_size,
         num_large_crops=args.num_large_crops,
         num_small_crops=small_crops[mode],

@@ -29,7 +29,8 @@ class NCDDataModule(ImageDataModule):
     """Images of labelled and novel classes.
 
     Training batches are (list of views, labels); labels are 0..L-1 for images of labelled classes and -1 for all
-    others, whose truth never gets there. In the mode ``pretrain`` only images of labelled classes are there.
+    others, whose truth never gets there: in generalized discovery (``prop_train_labels``) some are of labelled classes.
+    In the mode ``pretrain`` only images with labels are there.
     Evaluation batches are (one view, truth): 0..L-1 labelled, L..L+U-1 novel, -1 where nobody knows.
 
     Args:
@@ -45,6 +46,9 @@ class NCDDataModule(ImageDataModule):
         num_workers: processes that decode files; arrays need none.
         labeled_classes: names of the labelled classes; None: the first L.
         imagenet_split: ``A``, ``B`` or ``C``.
+        prop_train_labels: None: novel class discovery, in which the unlabelled images are all of novel classes. Else
+            generalized discovery: the share of the labelled classes' training images that keep their label, as in
+            :func:`utils.data.selection.select`.
         image_size: of the large views; None: the dataset's own.
 
     Attributes (after ``setup()``):
@@ -54,6 +58,7 @@ class NCDDataModule(ImageDataModule):
         train_images, test_images: (N, 3, H, W) uint8 tensor, moved to the training device with the first loader; for
             datasets that stay on disk the list of N paths.
         train_targets, test_targets: (N,) int64 arrays, the truth: for baselines and reports, not for training.
+        train_labeled: (N,) bool, which training images have a label.
         dataloader_mapping: index of an evaluation loader -> its name.
 
     Raises:
@@ -77,6 +82,7 @@ class NCDDataModule(ImageDataModule):
         num_workers: int = 0,
         labeled_classes: Sequence[str] | None = None,
         imagenet_split: str = "A",
+        prop_train_labels: float | None = None,
         image_size: int | None = None,
     ) -> None:
         super().__init__(SourceRequest(dataset, Path(data_dir).expanduser(), download, imagenet_split, image_size))
@@ -86,7 +92,7 @@ class NCDDataModule(ImageDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.num_labeled_classes, self.num_unlabeled_classes = num_labeled_classes, num_unlabeled_classes
-        self.labeled_classes = labeled_classes
+        self.labeled_classes, self.prop_train_labels = labeled_classes, prop_train_labels
         self.num_large_crops, self.num_small_crops = num_large_crops, num_small_crops
         self.dataloader_mapping = dict(enumerate(LOADERS[mode]))
 
@@ -111,9 +117,10 @@ class NCDDataModule(ImageDataModule):
             self.in_memory = isinstance(source, ImageArrays)
             self.origin = source.origin
             self.class_names = self.split.names
-            subsets = select(source, self.split, only_labeled=self.mode == "pretrain")
+            subsets = select(source, self.split, self.mode == "pretrain", self.prop_train_labels, self.seed)
             self.train_images, self.test_images = subsets.train_images, subsets.test_images
             self.train_targets, self.test_targets = subsets.train_targets, subsets.test_targets
+            self.train_labeled = subsets.train_labeled
             self._ready = True
         self._check_batch_size()
 
@@ -123,7 +130,7 @@ class NCDDataModule(ImageDataModule):
         side = self.spec.image_size
         return [
             f"data      {self.request.dataset}: {self.origin}; images {kept}, large views {side}x{side}",
-            *describe_split(self.split, self.train_targets, self.test_targets),
+            *describe_split(self.split, self.train_targets, self.train_labeled, self.test_targets),
         ]
 
     def train_dataloader(self) -> ViewLoader | FileViewLoader:
@@ -131,7 +138,7 @@ class NCDDataModule(ImageDataModule):
         self._check_batch_size()
         views = [self.spec.large] * self.num_large_crops + [self.spec.small] * self.num_small_crops
         pipeline = ViewPipeline(views, self.spec.mean, self.spec.std)
-        labels = self.split.hide_novel(self.train_targets)
+        labels = self.training_labels()
         common = {"batch_size": self.batch_size, "seed": self.seed, "epoch": self._current_epoch, **self._place()}
         common["start"] = self._steps_done
         if isinstance(self.train_images, Tensor):
@@ -142,14 +149,21 @@ class NCDDataModule(ImageDataModule):
             self.train_images, labels, pipeline, views, num_workers=self.num_workers, half_labeled=half, **common
         )
 
+    def training_labels(self) -> np.ndarray:
+        """The labels (N,) int64 that training may see: 0..L-1, and -1 for all unlabelled images."""
+        return np.where(self.train_labeled, self.train_targets, -1)
+
     def val_dataloader(self) -> list[EvalLoader | FileEvalLoader]:
         """One loader for each name of ``dataloader_mapping``; empty where there are no such images."""
         return [self.evaluation_loader(name) for name in self.dataloader_mapping.values()]
 
     def evaluation_rows(self, name: str) -> tuple[str, np.ndarray]:
-        """``train`` or ``test``, and the rows of the images there that :meth:`evaluation_loader` shows."""
+        """``train`` or ``test``, and the rows of the images there that :meth:`evaluation_loader` shows.
+
+        Training images are ``lab`` when they have a label, test images when they are of a labelled class.
+        """
         kind, part = name.split("/")
-        labeled = self.split.is_labeled(getattr(self, f"{part}_targets"))
+        labeled = self.train_labeled if part == "train" else self.split.is_labeled(self.test_targets)
         return part, np.flatnonzero({"lab": labeled, "unlab": ~labeled}[kind])
 
     def evaluation_loader(self, name: str, device: torch.device | str | None = None) -> EvalLoader | FileEvalLoader:

@@ -22,16 +22,33 @@ class Subsets:
     Args:
         train_images, test_images: (N, 3, H, W) uint8, or N paths.
         train_targets, test_targets: (N,) int64, the truth: 0..L-1 labelled, L..L+U-1 novel, -1 unknown.
+        train_labeled: (N,) bool, whether training may see the label of an image.
     """
 
     train_images: Images
     train_targets: np.ndarray
+    train_labeled: np.ndarray
     test_images: Images
     test_targets: np.ndarray
 
 
-def select(source: ImageArrays | ImageFiles, split: ClassSplit, only_labeled: bool) -> Subsets:
-    """Keep the images of the split, or of its labelled classes only.
+def select(
+    source: ImageArrays | ImageFiles,
+    split: ClassSplit,
+    only_labeled: bool,
+    prop_train_labels: float | None = None,
+    seed: int = 0,
+) -> Subsets:
+    """Keep the images of the split, or only the labelled ones.
+
+    Args:
+        source: what was read.
+        split: which of its classes are labelled.
+        only_labeled: for pretraining.
+        prop_train_labels: the share of the labelled classes' training images that keep their label; the others join
+            the unlabelled ones (:func:`draw_labeled`). Sources that hold images which nobody has labelled keep all
+            labels. None: all are kept.
+        seed: of that draw.
 
     Raises:
         UserError: when no labelled image is left to train on, or in discovery no other.
@@ -41,6 +58,10 @@ def select(source: ImageArrays | ImageFiles, split: ClassSplit, only_labeled: bo
     labeled = split.is_labeled(train_targets)
     if not labeled.any():
         raise UserError(f"there are no training images of labelled classes among the {source.origin}")
+    if prop_train_labels is not None and (source.train_labels >= 0).all():
+        labeled = draw_labeled(train_targets, labeled, prop_train_labels, seed)
+        if only_labeled:
+            train_rows, train_targets, labeled = train_rows[labeled], train_targets[labeled], labeled[labeled]
     if labeled.all() and not only_labeled:
         raise UserError(
             f"all training images among the {source.origin} are of labelled classes, so that nothing can be "
@@ -50,26 +71,64 @@ def select(source: ImageArrays | ImageFiles, split: ClassSplit, only_labeled: bo
         return Subsets(
             to_tensor(source.train_images[train_rows]),
             train_targets,
+            labeled,
             to_tensor(source.test_images[test_rows]),
             test_targets,
         )
     return Subsets(
         [source.train_paths[row] for row in train_rows],
         train_targets,
+        labeled,
         [source.test_paths[row] for row in test_rows],
         test_targets,
     )
 
 
-def describe_split(split: ClassSplit, train_targets: np.ndarray, test_targets: np.ndarray) -> list[str]:
+def draw_labeled(targets: np.ndarray, of_labeled_classes: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which images of the labelled classes keep their label: drawn over all of them, not class by class.
+
+    With seed 0 and images in the dataset's own order this is the published draw (Vaze et al., "GCD", CVPR 2022),
+    which is one of numpy's legacy generator.
+
+    Args:
+        targets: (N,) int64, the truth.
+        of_labeled_classes: (N,) bool.
+        share: above 0 and at most 1.
+        seed: below 2**32.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        UserError: when a class is left without a labelled image.
+    """
+    candidates = np.flatnonzero(of_labeled_classes)
+    chosen = np.random.RandomState(seed).choice(len(candidates), int(share * len(candidates)), replace=False)
+    labeled = np.zeros(len(targets), bool)
+    labeled[candidates[chosen]] = True
+    without = np.setdiff1d(targets[of_labeled_classes], targets[labeled])
+    if len(without):
+        raise UserError(
+            f"--prop_train_labels {share} leaves {len(without)} of {len(np.unique(targets[of_labeled_classes]))} "
+            "labelled classes without a labelled image; raise it"
+        )
+    return labeled
+
+
+def describe_split(
+    split: ClassSplit, train_targets: np.ndarray, train_labeled: np.ndarray, test_targets: np.ndarray
+) -> list[str]:
     """Lines for the start-up screen: counts and classes."""
     counts = [
         f"{name} {int(labeled.sum()):,} of labelled classes, {int((~labeled).sum()):,} others"
-        for name, labeled in (
-            ("training", split.is_labeled(train_targets)),
-            ("test", split.is_labeled(test_targets)),
-        )
+        for name, labeled in (("training", train_labeled), ("test", split.is_labeled(test_targets)))
     ]
+    mixed = int((split.is_labeled(train_targets) & ~train_labeled).sum())
+    if mixed:
+        counts[0] = (
+            f"training {int(train_labeled.sum()):,} labelled, {int((~train_labeled).sum()):,} unlabelled, "
+            f"of which {mixed:,} of labelled classes"
+        )
     return [
         f"images    {'; '.join(counts)}",
         f"classes   {split.num_labeled} labelled ({named_classes(split.labeled_names)}), "

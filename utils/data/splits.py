@@ -57,12 +57,8 @@ class ClassSplit:
         return targets, targets != outside
 
     def is_labeled(self, targets: np.ndarray) -> np.ndarray:
-        """Boolean mask (N,) of the targets in 0..L-1."""
+        """Boolean mask (N,) of the targets in 0..L-1: those of labelled classes, not all of which need have a label."""
         return (targets >= 0) & (targets < self.num_labeled)
-
-    def hide_novel(self, targets: np.ndarray) -> np.ndarray:
-        """The targets that training may see: those of novel classes become -1."""
-        return np.where(self.is_labeled(targets), targets, -1)
 
 
 def check_counts(spec: DatasetSpec, num_labeled: int, num_unlabeled: int | None) -> None:

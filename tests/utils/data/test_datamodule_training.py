@@ -47,7 +47,7 @@ def test_an_epoch_goes_on_where_it_was_left(datamodule):
         assert all(map(torch.equal, views, same))
     targets = datamodule()
     targets.setup()
-    hidden = targets.split.hide_novel(targets.train_targets)
+    hidden = targets.training_labels()
     assert hidden[whole.indices(0, 179)].tolist() == truth.tolist()
 
 
