@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.data.containers import ImageArrays, SourceRequest
+from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
 from utils.data.file_loaders import FileEvalLoader, FileViewLoader
 from utils.data.image_datamodule import ImageDataModule
 from utils.data.loaders import EvalLoader, ViewLoader
-from utils.data.selection import check_batch_size, describe_split, select
+from utils.data.selection import Subsets, check_batch_size, describe_split, select
 from utils.data.sizes import fit_size
 from utils.data.sources.readers import load_source
 from utils.data.specs import dataset_spec
@@ -121,8 +121,12 @@ class NCDDataModule(ImageDataModule):
             self.train_images, self.test_images = subsets.train_images, subsets.test_images
             self.train_targets, self.test_targets = subsets.train_targets, subsets.test_targets
             self.train_labeled = subsets.train_labeled
+            self._keep(source, subsets)
             self._ready = True
         self._check_batch_size()
+
+    def _keep(self, source: ImageArrays | ImageFiles, subsets: Subsets) -> None:
+        """What a datamodule on top of this one needs of the source."""
 
     def describe(self) -> list[str]:
         """Lines for the start-up screen: source, counts and classes."""
@@ -173,6 +177,10 @@ class NCDDataModule(ImageDataModule):
             name: ``lab/train``, ``lab/test``, ``unlab/train`` or ``unlab/test``.
             device: shows all images to this process, on this device; None: this process's share, on its own.
         """
+        return self.image_loader(name, device)
+
+    def image_loader(self, name: str, device: torch.device | str | None = None) -> EvalLoader | FileEvalLoader:
+        """As :meth:`evaluation_loader`: the images themselves, also where features are served in their place."""
         part, rows = self.evaluation_rows(name)
         images, targets = getattr(self, f"{part}_images"), getattr(self, f"{part}_targets")
         pipeline = EvalPipeline(self.spec.evaluation, self.spec.mean, self.spec.std)

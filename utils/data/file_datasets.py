@@ -29,18 +29,26 @@ class ViewFiles(Dataset):
         labels: (N,) int64.
         views: laws of the views, of which the crops are applied here.
         seed: of the run.
+        stream: what the crops are for.
     """
 
-    def __init__(self, paths: Sequence[str], labels: np.ndarray, views: Sequence[ViewSpec], seed: int) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        labels: np.ndarray,
+        views: Sequence[ViewSpec],
+        seed: int,
+        stream: Stream = Stream.CROPS,
+    ) -> None:
         self.paths, self.labels = _pack(paths), labels
-        self.views, self.seed = views, seed
+        self.views, self.seed, self.stream = views, seed, stream
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, key: tuple[int, int, int]) -> Item:
         epoch, position, index = key
-        generator = torch.Generator().manual_seed(stream_seed(Stream.CROPS, self.seed, epoch, position))
+        generator = torch.Generator().manual_seed(stream_seed(self.stream, self.seed, epoch, position))
         try:
             image = read_image(os.fsdecode(self.paths[index]))
         except UserError as error:

@@ -4,7 +4,6 @@ Letters: N images, B batch, V views.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 
 import numpy as np
 import torch
@@ -49,17 +48,20 @@ class EpochBatches:
 
     def batches(self, epoch: int, start: int) -> Iterator[list[tuple[int, int, int]]]:
         """The batches of an epoch from a step on."""
-        batch_size = sum(self.sizes)
+        for step, indices in enumerate(self.indices(epoch, start), start):
+            first = (step * self.world_size + self.rank) * len(indices)
+            yield [(epoch, first + place, index) for place, index in enumerate(indices.tolist())]
+
+    def indices(self, epoch: int, start: int) -> Iterator[np.ndarray]:
+        """The images (B,) of those batches."""
         orders = [
             self._order(epoch, number, group, size)
             for number, (group, size) in enumerate(zip(self.groups, self.sizes, strict=True))
         ]
         for step in range(start, len(self)):
-            indices = chain.from_iterable(
-                order[step * size : (step + 1) * size] for order, size in zip(orders, self.sizes, strict=True)
+            yield np.concatenate(
+                [order[step * size : (step + 1) * size] for order, size in zip(orders, self.sizes, strict=True)]
             )
-            first = (step * self.world_size + self.rank) * batch_size
-            yield [(epoch, first + place, int(index)) for place, index in enumerate(indices)]
 
     def _order(self, epoch: int, number: int, group: np.ndarray, size: int) -> np.ndarray:
         """This rank's indices of one group for the whole epoch."""
@@ -69,6 +71,14 @@ class EpochBatches:
             for turn in range(-(-needed // len(group)))
         ]
         return np.concatenate(passes)[:needed][self.rank :: self.world_size]
+
+
+def batch_groups(labels: np.ndarray, batch_size: int, half_labeled: int | None) -> tuple[list[np.ndarray], list[int]]:
+    """Groups and sizes of :class:`EpochBatches`: all images, or with L for half-batches labelled ones and others."""
+    if half_labeled is None:
+        return [np.arange(len(labels))], [batch_size]
+    labeled = (labels >= 0) & (labels < half_labeled)
+    return [np.flatnonzero(labeled), np.flatnonzero(~labeled)], [batch_size // 2, batch_size - batch_size // 2]
 
 
 class FileViewLoader:
@@ -111,12 +121,7 @@ class FileViewLoader:
         self.device = torch.device(device)
         self.pipeline, self.epoch, self.start = pipeline, epoch, start
         self.seed, self.rank = seed, rank
-        groups, sizes = [np.arange(len(paths))], [batch_size]
-        if half_labeled is not None:
-            labeled = (labels >= 0) & (labels < half_labeled)
-            groups = [np.flatnonzero(labeled), np.flatnonzero(~labeled)]
-            sizes = [batch_size // 2, batch_size - batch_size // 2]
-        self.batches = EpochBatches(groups, sizes, seed, rank, world_size)
+        self.batches = EpochBatches(*batch_groups(labels, batch_size, half_labeled), seed, rank, world_size)
         self._loader = DataLoader(
             ViewFiles(paths, labels, views, seed),
             batch_sampler=self.batches,
@@ -134,7 +139,7 @@ class FileViewLoader:
         epoch = self.batches.epoch = self.epoch()
         start = self.batches.start = self.start()
         generator = torch.Generator(device=self.device)
-        for step, batch in enumerate(_decoded(self._loader), start):
+        for step, batch in enumerate(decoded(self._loader), start):
             crops, labels = unpack(batch, self.device)
             generator.manual_seed(stream_seed(Stream.VIEWS, self.seed, epoch, step, self.rank))
             yield self.pipeline.finish(crops, generator), labels
@@ -184,12 +189,12 @@ class FileEvalLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[EvalBatch]:
-        for batch in _decoded(self._loader):
+        for batch in decoded(self._loader):
             (images,), labels = unpack(batch, self.device)
             yield self.pipeline.finish(images), labels
 
 
-def _decoded(loader: DataLoader) -> Iterator[Batch]:
-    """The batches of a loader."""
+def decoded(loader: DataLoader) -> Iterator[Batch]:
+    """The batches of a loader; a worker that dies is an error for the user."""
     with told_of_dead_workers(ConnectionError, EOFError):  # its pipe may break before torch hears of its death
         yield from loader

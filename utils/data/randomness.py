@@ -12,6 +12,7 @@ class Stream(IntEnum):
     VIEWS = 2
     CROPS = 3
     EVALUATION = 4
+    FEATURES = 5
 
 
 def stream_seed(*numbers: int) -> int:

@@ -23,6 +23,7 @@ class Subsets:
         train_images, test_images: (N, 3, H, W) uint8, or N paths.
         train_targets, test_targets: (N,) int64, the truth: 0..L-1 labelled, L..L+U-1 novel, -1 unknown.
         train_labeled: (N,) bool, whether training may see the label of an image.
+        train_rows, test_rows: (N,) int64, where the images are in the source.
     """
 
     train_images: Images
@@ -30,6 +31,8 @@ class Subsets:
     train_labeled: np.ndarray
     test_images: Images
     test_targets: np.ndarray
+    train_rows: np.ndarray
+    test_rows: np.ndarray
 
 
 def select(
@@ -74,6 +77,8 @@ def select(
             labeled,
             to_tensor(source.test_images[test_rows]),
             test_targets,
+            train_rows,
+            test_rows,
         )
     return Subsets(
         [source.train_paths[row] for row in train_rows],
@@ -81,6 +86,8 @@ def select(
         labeled,
         [source.test_paths[row] for row in test_rows],
         test_targets,
+        train_rows,
+        test_rows,
     )
 
 
