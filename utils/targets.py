@@ -11,7 +11,7 @@ from pathlib import Path
 from utils.errors import UserError
 from utils.files import special_kind
 
-PROBE = 1 << 20  # bytes that have to fit
+PROBE = 1 << 16  # bytes that have to fit
 BEGINNING = 1 << 12  # bytes of a file that tell whose it is
 
 

@@ -14,13 +14,10 @@ from utils import files
 from utils.distributed import say
 from utils.errors import UserError
 from utils.training.checkpoint_io import PREVIOUS
+from utils.training.resume_checks import check_checkpoint, nothing_found
 
 LAST = "last.ckpt"
 REPLACED = "replaced.ckpt"
-IDENTITY = (  # settings that make a run another one; those of pretraining and discovery
-    *("dataset", "imagenet_split", "labeled_classes", "num_labeled_classes", "num_unlabeled_classes", "image_size"),
-    *("arch", "width", "num_heads", "hidden_dim", "proj_dim", "num_hidden_layers", "overcluster_factor", "seed"),
-)
 SECONDS_TO_END = 10.0  # that a killed run's last processes may take
 
 
@@ -35,7 +32,7 @@ def require_checkpoint(value: str | None) -> None:
 
 
 def find_checkpoint(value: str | None, folder: Path, settings: Mapping[str, Any]) -> str | None:
-    """The checkpoint to go on from: a path, or with ``auto`` this run's last good one if there is any.
+    """The checkpoint to go on from: a path, or with ``auto`` this run's last good one if there is any; says which.
 
     Args:
         value: of ``--resume_from_checkpoint``.
@@ -49,39 +46,24 @@ def find_checkpoint(value: str | None, folder: Path, settings: Mapping[str, Any]
     if value is None:
         return None
     if value != "auto":
-        check_checkpoint(Path(value), settings)
+        say("\n".join(check_checkpoint(Path(value), settings)))
         return value
     there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
     problems = []
     for path in there:
         try:
-            check_checkpoint(path, settings)
+            lines = check_checkpoint(path, settings)
         except UserError as error:
             problems.append(str(error))
             continue
         for problem in problems:
             say(f"warning: {problem}; going on from {path}")
+        say("\n".join(lines))
         return str(path)
     if problems:
         raise UserError("; ".join(problems) + "; remove what cannot be used to start anew")
+    say(nothing_found(folder, LAST))
     return None
-
-
-def check_checkpoint(path: Path, settings: Mapping[str, Any]) -> None:
-    """Whether a run with these settings can go on from a checkpoint.
-
-    Raises:
-        UserError: for a damaged file, or that of another run.
-    """
-    checkpoint = files.load_torch(path)
-    if not isinstance(checkpoint, dict) or "loops" not in checkpoint or "hyper_parameters" not in checkpoint:
-        raise UserError(f"{path} is no checkpoint of a run (such as logs/<run>/last.ckpt)")
-    theirs = checkpoint["hyper_parameters"]
-    for name in IDENTITY:
-        if (name in theirs) != (name in settings):
-            raise UserError(f"{path} is a checkpoint of another stage of training: only one of the two has --{name}")
-        if name in settings and theirs[name] != settings[name]:
-            raise UserError(f"{path} is of another run: it has --{name} {theirs[name]}, this one {settings[name]}")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,73 @@
+"""Whether a run can go on from a checkpoint, and what it says when it does."""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from utils import files
+from utils.cli.resume_rules import REFUSED, SAID, STAGE_MARKS, changes
+from utils.errors import UserError
+
+NEARBY = 3  # runs that are named
+
+
+def check_checkpoint(path: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Whether a run with these settings can go on from a checkpoint.
+
+    Returns:
+        lines that say from where it goes on, and with which settings changed.
+
+    Raises:
+        UserError: for a damaged file, that of another run, and one that is further than this run is to go.
+    """
+    checkpoint = files.load_torch(path)
+    if not isinstance(checkpoint, dict) or "loops" not in checkpoint or "hyper_parameters" not in checkpoint:
+        raise UserError(f"{path} is no checkpoint of a run (such as logs/<run>/last.ckpt)")
+    theirs = checkpoint["hyper_parameters"]
+    for name in STAGE_MARKS:
+        if (name in theirs) != (name in settings):
+            raise UserError(f"{path} is a checkpoint of another stage of training: only one of the two has --{name}")
+    changed = changes(theirs, settings)
+    for name, (there, here) in changed[REFUSED].items():
+        what, remedy = f"it has --{name} {there}, this one {here}", f"give --{name} as it was"
+        if name == "class_names":
+            what = f"its labelled classes are {', '.join(there)}, this one's {', '.join(here)}"
+            remedy = "give --data_dir and --labeled_classes as they were"
+        raise UserError(
+            f"{path} is of another run: {what}; {remedy}, or start a new run without --resume_from_checkpoint"
+        )
+    lines = [_position(path, checkpoint, settings)]
+    if changed[SAID]:
+        listed = ", ".join(f"--{name} {there} -> {here}" for name, (there, here) in changed[SAID].items())
+        lines.append(f"changed   since that checkpoint: {listed}")
+    return lines
+
+
+def _position(path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    loops = checkpoint["loops"]["fit_loop"]
+    progress = loops["epoch_progress"]["current"]
+    done, within = progress["processed"], progress["ready"] > progress["processed"]
+    name = "epochs" if "epochs" in settings else "max_epochs"
+    epochs = settings.get(name) or 0
+    if done > epochs or (within and done == epochs):
+        where = f"is within epoch {done + 1}" if within else f"has {done} epochs done"
+        raise UserError(
+            f"{path} {where}, and --{name} is {epochs}; give --{name} {done + within} or more, or start a new run"
+        )
+    steps = f"{checkpoint['global_step']:,} steps in all"
+    if done == epochs:
+        return f"resuming  {path}: all {done} epochs are done, {steps}"
+    step = loops["epoch_loop.batch_progress"]["current"]["ready"] if within else 0
+    return f"resuming  {path}: epoch {done + 1} of {epochs}, after step {step}; {steps}"
+
+
+def nothing_found(folder: Path, last: str) -> str:
+    """What ``auto`` says when a run's folder holds no checkpoint: the runs beside it may be the one that was meant."""
+    text = f"note: no checkpoint in {folder}, so that a new run starts"
+    beside = sorted(path.parent.name for path in folder.parent.glob(f"*/{last}") if path.parent != folder)
+    near = sorted(beside, key=lambda name: -difflib.SequenceMatcher(None, folder.name, name).ratio())[:NEARBY]
+    if near:
+        more = f" and {len(beside) - len(near)} more" if len(beside) > len(near) else ""
+        text += f"; runs in {folder.parent}: {', '.join(near)}{more} (--comment and --run_name choose)"
+    return text
