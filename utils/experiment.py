@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -11,7 +12,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, SimpleProfiler
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils import cli
-from utils.cli.flag_types import AUTO
+from utils.cli.flag_types import AUTO, NCD_DATA
 from utils.data import get_datamodule
 from utils.data.dead_workers import told_of_dead_workers
 from utils.data.discovery_datamodule import NCDDataModule
@@ -22,6 +23,7 @@ from utils.inference.evaluate_checkpoint import write_discovery_report
 from utils.methods.discoverer import Discoverer
 from utils.methods.disentangler import Disentangler
 from utils.methods.pretrainer import Pretrainer
+from utils.nets.backbone import backbone_data
 from utils.nets.batch_norm import ViewSyncBatchNorm
 from utils.targets import require_folder, require_space, require_target
 from utils.training import callbacks, resuming
@@ -88,11 +90,14 @@ def _fit(
 
     if getattr(args, "num_unlabeled_classes", None) == AUTO:
         _settle_number(args, stage)
+    if stage in NCD_DATA and args.backbone:
+        args.backbone_data = asdict(backbone_data(args.backbone, args.backbone_size))
     datamodule = get_datamodule(args, stage)
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
     args.image_size = datamodule.spec.image_size
     if isinstance(datamodule, NCDDataModule):
+        args.image_size = datamodule.image_size
         args.class_names = list(datamodule.split.labeled_names)
     module = module_class(**vars(args))
     if not args.fast_dev_run:

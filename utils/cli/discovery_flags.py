@@ -79,6 +79,22 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
     "model": (
         Flag("arch", "resnet18", "resnet18, resnet34, resnet50, resnet101 or resnet152", stages=NCD_DATA),
         shared.WIDTH,
+        Flag("backbone", None, "pretrained encoder in the place of --arch: lite0 or a model of timm", stages=NCD_DATA),
+        Flag("backbone_weights", "pretrained", "pretrained (the published ones), a file, or none", stages=NCD_DATA),
+        Flag(
+            "backbone_size",
+            None,
+            "side of the backbone's images in pixels (default: that of its pretrained weights)",
+            int,
+            NCD_DATA,
+            AT_LEAST_ONE,
+        ),
+        Flag(
+            "train",
+            None,
+            "how much of the backbone is trained (default: frozen, or all with --backbone_weights none)",
+            extra={"choices": ["frozen", "last_block", "all"]},
+        ),
         Flag("pretrained", None, "checkpoint whose encoder and labelled head are the start"),
         Flag("num_heads", 5, "number H of clustering heads", int, DISCOVER, AT_LEAST_ONE),
         Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVER, AT_LEAST_ONE),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from utils.cli.backbone_settings import refuse_contradictions, what_is_trained
 from utils.cli.flag_types import CD, NCD_DATA
 from utils.cli.flags import groups_of
 from utils.cli.run_names import default_comment
@@ -70,6 +71,10 @@ def parse(
         parser = build_parser(stage, factors or {}, doc, preset_of(stage, argv))
         args = parser.parse_args(argv)
         check(vars(args), stage)
+        if stage in NCD_DATA:
+            refuse_contradictions(vars(args), sys.argv[1:] if argv is None else argv)
+        if hasattr(args, "train"):
+            args.train = what_is_trained(vars(args))
         if stage == "disentangle" and args.reload and args.resume_from_checkpoint is None:
             args.resume_from_checkpoint = args.checkpoint or "auto"
         if getattr(args, "comment", "") is None:

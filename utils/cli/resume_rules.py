@@ -14,7 +14,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("class_names", "image_size", "use_unlabeled", "batch_size", "seed"),
         *("multicrop", "num_large_crops", "num_small_crops", "s", "blur"),
         *("arch", "width", "num_heads", "hidden_dim", "proj_dim", "num_hidden_layers", "overcluster_factor"),
-        *("backbone", "feature_num", "method"),
+        *("backbone", "backbone_weights", "backbone_size", "train", "feature_num", "method"),
         *("temperature", "num_iters_sk", "epsilon_sk", "global_sinkhorn"),
         *("instance_temperature", "feature_temperature", "gather_negatives"),
         *("base_lr", "min_lr", "warmup_epochs", "momentum_opt", "weight_decay_opt"),
@@ -29,7 +29,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     FREE: (
         *("download", "num_workers", "eval_batch_size", "estimator", "estimate_from", "max_unlabeled_classes"),
-        *("num_unlabeled_estimated", "pretrained_from"),
+        *("num_unlabeled_estimated", "pretrained_from", "backbone_weights_from", "backbone_data"),
         *("log_dir", "run_name", "comment", "project", "entity", "wandb", "use_wandb", "offline"),
         *("distributed_backend", "compile", "profiler", "enable_progress_bar", "num_sanity_val_steps", "fast_dev_run"),
         *("resume_from_checkpoint", "reload", "checkpoint", "checkpoint_minutes", "config", "print_config", "debug"),
@@ -52,6 +52,8 @@ def changes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, dic
     is of another main.
     """
     before = dict(theirs) | {"pretrained": theirs.get("pretrained") or theirs.get("pretrained_from")}
+    if theirs.get("backbone_weights_from"):
+        before["backbone_weights"] = theirs["backbone_weights_from"]
     found: dict[str, dict[str, tuple[Any, Any]]] = {rule: {} for rule in RULES}
     for name in [*before, *(name for name in ours if name not in before)]:
         there, here = before.get(name), ours.get(name)

@@ -1,6 +1,7 @@
 """What a run is called, and its files after it."""
 
 import argparse
+import re
 from datetime import datetime
 
 
@@ -21,6 +22,6 @@ def file_name(dataset: str) -> str:
 
 
 def run_name(args: argparse.Namespace, stage: str) -> str:
-    """Name of a run, as published: stage, architecture, dataset and comment."""
-    arch = args.backbone if stage == "disentangle" else args.arch
-    return "-".join([stage, arch, file_name(args.dataset), args.comment])
+    """Name of a run, as published: stage, architecture or backbone, dataset and comment."""
+    network = getattr(args, "backbone", None) or args.arch
+    return "-".join([stage, re.sub(r"[^\w.+-]", "_", network), file_name(args.dataset), args.comment])

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from utils.cli.backbone_settings import what_is_trained
 from utils.cli.flag_types import NOT_NEGATIVE, Flag
 from utils.cli.flags import flags_of
 from utils.errors import UserError
@@ -12,6 +13,8 @@ RECORDED = {
     "pretrained_from": None,
     "class_names": None,
     "num_unlabeled_estimated": False,
+    "backbone_data": None,
+    "backbone_weights_from": None,
 }  # written by a run, not given by the user
 
 
@@ -38,6 +41,8 @@ def resolve(stage: str, given: Mapping[str, Any], factors: Mapping[str, float] |
             near = difflib.get_close_matches(name, settings, n=1)
             raise UserError(f"unknown setting '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
     settings |= given
+    if "train" in settings:
+        settings["train"] = what_is_trained(settings)
     check(settings, stage)
     return settings
 

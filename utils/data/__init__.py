@@ -20,7 +20,8 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
     Args:
         args: the flags named in :class:`utils.data.discovery_datamodule.NCDDataModule`; ``labeled_classes`` is a
             comma-separated string or None, and ``num_small_crops`` counts only with ``multicrop``. With
-            ``num_unlabeled_estimated`` the number of novel classes says nothing about the data.
+            ``num_unlabeled_estimated`` the number of novel classes says nothing about the data. ``backbone_data``
+            holds the fields of :class:`utils.transforms.spec.BackboneData`, or is None.
         mode: ``pretrain`` (labelled classes only), ``discover`` (everything, labels of novel classes hidden), or
             ``disentangle`` (everything, all labels hidden; the flags of
             :class:`utils.data.disentangling_datamodule.ContrastiveDataModule`).
@@ -32,11 +33,12 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
     if mode == "disentangle":
         return contrastive_datamodule(args)
     from utils.data.discovery_datamodule import NCDDataModule
+    from utils.transforms.spec import BackboneData
 
     small_crops = {"pretrain": 0, "discover": args.num_small_crops if getattr(args, "multicrop", False) else 0}
     if mode not in small_crops:
         raise ValueError(f"unknown mode '{mode}'; known are {', '.join(small_crops)}, disentangle")
-    named = args.labeled_classes
+    named, backbone = args.labeled_classes, getattr(args, "backbone_data", None)
     return NCDDataModule(
         mode=mode,
         dataset=args.dataset,
@@ -54,6 +56,7 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
         num_large_crops=args.num_large_crops,
         num_small_crops=small_crops[mode],
         seed=args.seed,
+        backbone=BackboneData(**backbone) if backbone else None,
     )
 
 

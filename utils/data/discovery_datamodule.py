@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.data.backbone_views import seen_by
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
 from utils.data.file_loaders import FileEvalLoader, FileViewLoader
 from utils.data.image_datamodule import ImageDataModule
@@ -21,6 +22,7 @@ from utils.data.specs import dataset_spec
 from utils.data.splits import check_counts, make_split
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.pipeline import ViewPipeline
+from utils.transforms.spec import BackboneData
 
 LOADERS = {"pretrain": ("lab/test",), "discover": ("unlab/train", "unlab/test", "lab/test")}
 
@@ -50,9 +52,12 @@ class NCDDataModule(ImageDataModule):
             generalized discovery: the share of the labelled classes' training images that keep their label, as in
             :func:`utils.data.selection.select`.
         image_size: of the large views; None: the dataset's own.
+        backbone: what a pretrained encoder expects of its images, which are then made for it: see
+            :func:`utils.data.backbone_views.seen_by`; None: the dataset's own.
 
     Attributes (after ``setup()``):
-        spec: the :class:`utils.data.specs.DatasetSpec`, with the image size filled in.
+        spec: the :class:`utils.data.specs.DatasetSpec`, with the image size filled in, as the backbone sees it.
+        image_size: for which the dataset's laws are meant: that of the large views where there is no backbone.
         split: the :class:`utils.data.splits.ClassSplit`.
         class_names: names of the targets 0, 1, …, as far as they are known.
         train_images, test_images: (N, 3, H, W) uint8 tensor, moved to the training device with the first loader; for
@@ -84,6 +89,7 @@ class NCDDataModule(ImageDataModule):
         imagenet_split: str = "A",
         prop_train_labels: float | None = None,
         image_size: int | None = None,
+        backbone: BackboneData | None = None,
     ) -> None:
         super().__init__(SourceRequest(dataset, Path(data_dir).expanduser(), download, imagenet_split, image_size))
         self.spec = dataset_spec(dataset)
@@ -92,7 +98,7 @@ class NCDDataModule(ImageDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.num_labeled_classes, self.num_unlabeled_classes = num_labeled_classes, num_unlabeled_classes
-        self.labeled_classes, self.prop_train_labels = labeled_classes, prop_train_labels
+        self.labeled_classes, self.prop_train_labels, self.backbone = labeled_classes, prop_train_labels, backbone
         self.num_large_crops, self.num_small_crops = num_large_crops, num_small_crops
         self.dataloader_mapping = dict(enumerate(LOADERS[mode]))
 
@@ -114,6 +120,9 @@ class NCDDataModule(ImageDataModule):
                 trainable=None if source.closed else np.unique(source.train_labels[source.train_labels >= 0]).tolist(),
             )
             self.spec, source = fit_size(self.request.dataset, source, self.request.image_size)
+            self.image_size = self.spec.image_size
+            if self.backbone is not None:
+                self.spec = seen_by(self.spec, self.backbone)
             self.in_memory = isinstance(source, ImageArrays)
             self.origin = source.origin
             self.class_names = self.split.names

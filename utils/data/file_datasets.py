@@ -71,8 +71,9 @@ class EvalFiles(Dataset):
             image = read_image(os.fsdecode(self.paths[index]))
         except UserError as error:
             return error
-        if self.pipeline.spec.resize is None:  # arrays are cut to squares when they are read
-            image = Image.fromarray(to_square(image, self.pipeline.spec.size))
+        spec = self.pipeline.spec
+        if spec.resize is None:  # arrays are cut to squares when they are read
+            image = Image.fromarray(to_square(image, spec.size, spec.interpolation))
         return [self.pipeline.worker_view(image)], int(self.labels[index])
 
 

@@ -9,6 +9,8 @@ from PIL import Image, ImageOps
 
 from utils.errors import UserError, printable
 from utils.files import special_kind
+from utils.transforms.pil import RESAMPLING
+from utils.transforms.spec import BILINEAR
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"))
 SHOWN = 5  # names in a message
@@ -126,13 +128,13 @@ def shorter_side(path: str | Path) -> int:
         raise _unreadable(path, error) from error
 
 
-def to_square(image: Image.Image, size: int) -> np.ndarray:
-    """Resize the shorter side to ``size`` (bilinear, antialiased), then cut out the centre: (size, size, 3) uint8."""
+def to_square(image: Image.Image, size: int, interpolation: str = BILINEAR) -> np.ndarray:
+    """Resize the shorter side to ``size`` (antialiased), then cut out the centre: (size, size, 3) uint8."""
     width, height = image.size
     scale = size / min(width, height)
     if scale != 1:
         width, height = max(size, round(width * scale)), max(size, round(height * scale))
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        image = image.resize((width, height), RESAMPLING[interpolation])
     left, top = (width - size) // 2, (height - size) // 2
     return np.asarray(image.crop((left, top, left + size, top + size)))
 

@@ -5,6 +5,7 @@ N images, D features, L labelled and U novel classes.
 
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from utils.evaluation.protocols import LOADERS, DiscoveryEvaluation
 from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
 from utils.inference.kmeans_baselines import pretrained_network
 from utils.nets import MultiHeadResNet
+from utils.nets.backbone import backbone_data
 from utils.nets.disentangling_net import is_disentangling, load_net
 from utils.targets import require_folder
 
@@ -69,6 +71,9 @@ class PretrainedFeatures:
         if unknown:
             settings["num_unlabeled_classes"] = 1
         self.settings = resolve("discover", settings)
+        if self.settings["backbone"]:
+            data = backbone_data(self.settings["backbone"], self.settings["backbone_size"])
+            self.settings["backbone_data"] = asdict(data)
         self.datamodule: NCDDataModule = get_datamodule(Namespace(**self.settings), "discover")  # type: ignore[assignment]
         self.datamodule.prepare_data()
         self.datamodule.setup("fit")
@@ -77,7 +82,9 @@ class PretrainedFeatures:
         if is_disentangling(path):
             self.model = ContrastiveEncoder(path, spec.mean, spec.std).to(device)
         else:
-            self.model = pretrained_network({**self.settings, "image_size": spec.image_size}, path).to(device)
+            self.model = pretrained_network({**self.settings, "image_size": self.datamodule.image_size}, path).to(
+                device
+            )
         self.device = device
         self._cache: dict[str, tuple[Tensor, Tensor]] = {}
 

@@ -25,7 +25,8 @@ def pretrained_network(hparams: Mapping[str, Any], path: str) -> MultiHeadResNet
     Raises:
         UserError: when the file is absent or does not fit.
     """
-    names = ("dataset", "image_size", "arch", "width", "num_labeled_classes", "num_unlabeled_classes")
+    names = [*("dataset", "image_size", "arch", "width", "backbone", "backbone_size")]
+    names += ["num_labeled_classes", "num_unlabeled_classes"]
     return Pretrainer(**{name: hparams[name] for name in names}, pretrained=path).model.eval()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from utils.data.backbone_views import seen_by
 from utils.data.images import read_image, to_square
 from utils.data.prediction_images import ForeignLoader
 from utils.data.specs import dataset_spec
@@ -21,6 +22,7 @@ from utils.methods.discoverer import Discoverer
 from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, save_sheet, typical_and_doubtful
 from utils.targets import NETWORK, require_different, require_folder, require_target, table_with
 from utils.transforms.eval_pipeline import EvalPipeline
+from utils.transforms.spec import BackboneData
 
 COLUMN_NAMES = ("image", "prediction", "probability", "margin", "distance", "cluster")
 ERROR_COLUMNS = ("image", "reason")
@@ -29,6 +31,8 @@ ERROR_COLUMNS = ("image", "reason")
 def evaluation_pipeline(hparams) -> EvalPipeline:
     """The view of evaluation that a checkpoint's network was trained for."""
     spec = dataset_spec(hparams["dataset"], hparams["image_size"])
+    if hparams["backbone_data"]:
+        spec = seen_by(spec, BackboneData(**hparams["backbone_data"]))
     return EvalPipeline(spec.evaluation, spec.mean, spec.std)
 
 

@@ -4,6 +4,7 @@ Letters: V views (the first ones large), H heads, B samples, L labelled and U un
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -16,6 +17,7 @@ from utils.distributed import gather_over_processes, sum_over_processes
 from utils.evaluation.protocols import DiscoveryEvaluation
 from utils.losses import SinkhornKnopp, swapped_prediction
 from utils.losses.constraints import alone
+from utils.methods.backbone_settings import backbone_of
 from utils.nets import MultiHeadResNet
 from utils.nets.pretrained_weights import load_pretrained
 from utils.training.epoch_means import EpochMeans, log_epoch
@@ -43,8 +45,12 @@ class Discoverer(pl.LightningModule):
     def __init__(self, **flags: Any) -> None:
         super().__init__()
         settings = resolve("discover", flags, self.factors)
+        encoder = backbone_of(settings)
+        if encoder is not None:
+            settings["backbone_data"] = asdict(encoder.data)
         self.save_hyperparameters(settings)
         self.pretrained_path = settings["pretrained"] or settings["pretrained_from"]
+        self.backbone_weights = settings["backbone_weights_from"] or settings["backbone_weights"]
         self.num_labeled = settings["num_labeled_classes"]
         self.model = MultiHeadResNet(
             arch=settings["arch"],
@@ -57,6 +63,7 @@ class Discoverer(pl.LightningModule):
             num_heads=settings["num_heads"],
             num_hidden_layers=settings["num_hidden_layers"],
             width=settings["width"],
+            encoder=encoder,
         )
         if settings["pretrained"]:
             load_pretrained(self.model, settings["pretrained"])
@@ -155,8 +162,10 @@ class Discoverer(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.evaluation.compute(self._best))
 
-    # Checkpoints hold all that is needed: no pretrained file is read when one is loaded
+    # Checkpoints hold all that is needed: no file of weights is read when one is loaded
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         hparams = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
         hparams["pretrained"], hparams["pretrained_from"] = None, self.pretrained_path
+        if hparams["backbone"] is not None:
+            hparams["backbone_weights"], hparams["backbone_weights_from"] = "none", self.backbone_weights

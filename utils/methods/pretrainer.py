@@ -4,6 +4,7 @@ V views, B samples, L labelled classes.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from utils.cli.settings import resolve
 from utils.data.specs import dataset_spec
+from utils.methods.backbone_settings import backbone_of
 from utils.nets import MultiHeadResNet
 from utils.nets.pretrained_weights import load_pretrained
 from utils.training.epoch_means import EpochMeans, log_epoch
@@ -29,6 +31,9 @@ class Pretrainer(pl.LightningModule):
     def __init__(self, **flags: Any) -> None:
         super().__init__()
         settings = resolve("pretrain", flags)
+        encoder = backbone_of(settings)
+        if encoder is not None:
+            settings["backbone_data"] = asdict(encoder.data)
         self.save_hyperparameters(settings)
         self.model = MultiHeadResNet(
             arch=settings["arch"],
@@ -37,6 +42,7 @@ class Pretrainer(pl.LightningModule):
             num_unlabeled=settings["num_unlabeled_classes"],
             num_heads=None,
             width=settings["width"],
+            encoder=encoder,
         )
         if settings["pretrained"]:
             load_pretrained(self.model, settings["pretrained"])

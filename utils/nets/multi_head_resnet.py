@@ -4,6 +4,7 @@ V views, B samples a view, H heads, D features, P projected features, K prototyp
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +18,13 @@ class MultiHeadResNet(nn.Module):
     """Encoder, labelled head, and two banks of unlabelled heads: of U and of U * overcluster_factor prototypes.
 
     Args:
-        arch, low_res, width: see :class:`Encoder`.
+        arch, low_res, width: see :class:`Encoder`; not looked at where ``encoder`` is given.
         num_labeled: L.
         num_unlabeled: U; ignored without heads.
         hidden_dim, proj_dim, num_hidden_layers: of the projectors.
         overcluster_factor: prototypes of the second bank for each one of the first.
         num_heads: H; 0 or None builds the pretraining network, which has the labelled head alone.
+        encoder: takes the place of the ResNet; called as ``encoder(images, num_views)``, and has ``num_features``.
     """
 
     def __init__(
@@ -37,10 +39,11 @@ class MultiHeadResNet(nn.Module):
         num_heads: int | None = 5,
         num_hidden_layers: int = 1,
         width: int = 64,
+        encoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(arch, low_res, width)
-        features = self.encoder.num_features
+        self.encoder: Any = Encoder(arch, low_res, width) if encoder is None else encoder
+        features: Any = self.encoder.num_features
         self.head_lab = Prototypes(features, num_labeled)
         self.num_heads = num_heads or 0
         if self.num_heads:
@@ -62,7 +65,7 @@ class MultiHeadResNet(nn.Module):
         """Features and logits.
 
         Args:
-            views: V images (B, 3, h, w) of any sizes, or one such tensor.
+            views: V images (B, 3, h, w) of any sizes, or one such tensor; or features (B, D) in their place.
 
         Returns:
             ``feats`` (V, B, D), ``logits_lab`` (V, B, L) and, with heads, ``logits_unlab`` (V, H, B, U),
@@ -83,12 +86,18 @@ class MultiHeadResNet(nn.Module):
         return outputs
 
     def encode(self, views: Sequence[Tensor]) -> Tensor:
-        """Features (V, B, D) of V views; neighbours of one size share a pass through the encoder."""
+        """Features (V, B, D) of V views; neighbours of one size share a pass through the encoder.
+
+        A view of two dimensions (B, D) is one of features already, as a fixed encoder has given them before.
+        """
         groups: list[list[Tensor]] = []
         for view in views:
             if groups and groups[-1][0].shape == view.shape:
                 groups[-1].append(view)
             else:
                 groups.append([view])
-        feats = [self.encoder(torch.cat(group), len(group)).unflatten(0, (len(group), -1)) for group in groups]
-        return torch.cat(feats)
+        return torch.cat([torch.stack(group) if group[0].ndim == 2 else self._encode(group) for group in groups])
+
+    def _encode(self, views: Sequence[Tensor]) -> Tensor:
+        """Features (V, B, D) of V images of one size."""
+        return self.encoder(torch.cat(list(views)), len(views)).unflatten(0, (len(views), -1))

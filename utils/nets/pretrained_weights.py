@@ -46,7 +46,7 @@ def require_fit(what: str, given: Mapping[str, Tensor], wanted: Mapping[str, Ten
         UserError: naming the first three.
     """
     problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
-    problems += [f"{name} is not in this --arch" for name in given.keys() - wanted.keys()]
+    problems += [f"{name} is not in this network" for name in given.keys() - wanted.keys()]
     problems += [
         f"{name} has shape {tuple(given[name].shape)} instead of {tuple(wanted[name].shape)}"
         for name in wanted.keys() & given.keys()

@@ -26,6 +26,9 @@ def reproduce_words(hparams: Mapping[str, Any]) -> list[str]:
     defaults["image_size"] = dataset_spec(hparams["dataset"]).image_size  # which a run fills in
     given = {name: value for name, value in hparams.items() if name not in (*RECORDED, *NOT_GIVEN)}
     given["pretrained"] = hparams.get("pretrained") or hparams.get("pretrained_from")
+    if hparams.get("backbone"):
+        given["backbone_weights"] = hparams.get("backbone_weights_from") or hparams["backbone_weights"]
+        given |= dict.fromkeys(("arch", "width", "image_size"))  # which say nothing of a backbone
     if hparams.get("num_unlabeled_estimated"):
         given["num_unlabeled_classes"] = AUTO
     words = []

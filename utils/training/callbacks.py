@@ -35,7 +35,6 @@ class StartScreen(Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        parameters = sum(p.numel() for p in pl_module.parameters()) / 1e6
         settings = pl_module.hparams
         device = pl_module.device
         name = (
@@ -44,8 +43,7 @@ class StartScreen(Callback):
         world = trainer.world_size
         lines = [
             *trainer.datamodule.describe(),  # type: ignore[attr-defined]
-            f"model     {settings.get('arch') or settings['backbone']}, width {settings['width']}, "
-            f"{parameters:.1f} M parameters, start: {settings.get('pretrained') or 'random weights'}",
+            _model_line(pl_module),
             f"device    {name} x {world}, precision {trainer.precision}, "
             f"batch {settings['batch_size']} x {world} = {settings['batch_size'] * world}",
             f"training  {trainer.max_epochs} epochs of {trainer.num_training_batches} steps, seed {settings['seed']}",
@@ -54,6 +52,22 @@ class StartScreen(Callback):
         text = "\n".join(lines)
         say(text)
         _append(self.folder / "log.txt", text)
+
+
+def _model_line(pl_module: pl.LightningModule) -> str:
+    """The line about the network."""
+    settings, counted = pl_module.hparams, list(pl_module.parameters())
+    millions = sum(parameter.numel() for parameter in counted) / 1e6
+    trained = sum(parameter.numel() for parameter in counted if parameter.requires_grad) / 1e6
+    start = settings.get("pretrained")
+    if "arch" in settings and settings["backbone"]:
+        name = f"{settings['backbone']} ({settings['train'].replace('_', ' ')}), trained {trained:.1f} of"
+        start = start or {"none": None, "pretrained": "published weights"}.get(
+            settings["backbone_weights"], settings["backbone_weights"]
+        )
+    else:
+        name = f"{settings.get('arch') or settings['backbone']}, width {settings['width']},"
+    return f"model     {name} {millions:.1f} M parameters, start: {start or 'random weights'}"
 
 
 class Progress(Checkpoint):

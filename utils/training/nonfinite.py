@@ -47,7 +47,7 @@ class NonFinite(Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
         if self.on_host or self.mode == "skip":
-            torch._foreach_copy_(self.kept, self.running)
+            _copy(self.kept, self.running)
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         scalars = pl_module.means.last  # type: ignore[union-attr]
@@ -95,11 +95,11 @@ class NonFinite(Callback):
             self.bad.zero_()
             self._tell(trainer, pl_module, self.values, int(self.step), int(self.skipped))
             self.skipped.zero_()
-        torch._foreach_copy_(self.kept, self.running)
+        _copy(self.kept, self.running)
 
     def _meet(self, trainer: pl.Trainer, pl_module: pl.LightningModule, values: Tensor) -> None:
         """A step that the host knows of before the optimizer: nothing of it stays."""
-        torch._foreach_copy_(self.running, self.kept)
+        _copy(self.running, self.kept)
         for parameter in pl_module.parameters():
             parameter.grad = None
         self._tell(trainer, pl_module, values, trainer.fit_loop.batch_idx, 1)
@@ -121,12 +121,18 @@ class NonFinite(Callback):
         rank = trainer.global_rank
         loader: Any = trainer.train_dataloader
         indices = loader.indices(trainer.current_epoch, step) if hasattr(loader, "indices") else []
-        torch._foreach_copy_(self.running, self.kept)
+        _copy(self.running, self.kept)
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         where = {"epoch": trainer.current_epoch, "step": step, "rank": rank, "indices": indices, "values": numbers}
         if trainer.is_global_zero:
             files.save_torch(self.path, checkpoint | {"nonfinite": where})
         raise NonFiniteError(f"{message}; the batch's indices and the state before it are in {self.path}")
+
+
+def _copy(tensors: list[Tensor], values: list[Tensor]) -> None:
+    """In place; a network without BatchNorm may have none."""
+    if tensors:
+        torch._foreach_copy_(tensors, values)
 
 
 def _begin_momentum(optimizers: list[torch.optim.Optimizer]) -> None:

@@ -20,8 +20,12 @@ def sgd_warmup_cosine(
     warmup_epochs: int,
     max_epochs: int,
 ) -> tuple[list[SGD], list[LinearWarmupCosineLR]]:
-    """Optimizer and scheduler in the form that ``configure_optimizers`` returns; arguments are the ``FLAGS``."""
-    optimizer = SGD(parameters, lr=base_lr, momentum=momentum_opt, weight_decay=weight_decay_opt, fused=True)
+    """Optimizer and scheduler in the form that ``configure_optimizers`` returns; arguments are the ``FLAGS``.
+
+    Parameters without gradient, those of fixed layers, are left out: SGD would keep them, and their decay.
+    """
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    optimizer = SGD(trained, lr=base_lr, momentum=momentum_opt, weight_decay=weight_decay_opt, fused=True)
     return [optimizer], [
         LinearWarmupCosineLR(optimizer, warmup_epochs=warmup_epochs, max_epochs=max_epochs, min_lr=min_lr)
     ]

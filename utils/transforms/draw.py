@@ -87,7 +87,7 @@ def draw_crop(spec: ViewSpec, batch: int, height: int, width: int, generator: Ge
         ValueError: if the images are too small for a padded crop of the view's size.
     """
     boxes = [
-        _draw_pad_box(crop, spec.size, batch, height, width, generator)
+        _draw_pad_box(crop, crop.size or spec.size, batch, height, width, generator)
         if isinstance(crop, PadCrop)
         else _draw_resized_box(crop, batch, height, width, generator)
         for crop in spec.crops
@@ -131,7 +131,7 @@ def _draw_jitter(jitter: Jitter, batch: int, generator: Generator) -> tuple[Tens
 
 
 def _draw_pad_box(crop: PadCrop, size: int, batch: int, height: int, width: int, generator: Generator) -> Tensor:
-    """Boxes (B, 4) of the view's size, uniform in the padded image."""
+    """Boxes (B, 4) with sides of ``size`` pixels, uniform in the padded image."""
     if min(height, width) + 2 * crop.padding < size:
         raise ValueError(f"a {size} pixel crop does not fit into {height} x {width} pixels padded by {crop.padding}")
     length = torch.full((batch,), float(size), device=generator.device)

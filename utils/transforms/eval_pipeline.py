@@ -9,6 +9,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from utils.transforms import functional
 from utils.transforms.augment import Normalizer, check_images
+from utils.transforms.pil import RESAMPLING
 from utils.transforms.spec import EvalSpec
 
 
@@ -42,14 +43,14 @@ class EvalPipeline:
             with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
                 rows = self._weights(in_height, height, images.device)
                 columns = self._weights(in_width, width, images.device)
-                images = functional.separable(images.float(), rows, columns).round_()
+                images = functional.separable(images.float(), rows, columns).round_().clamp_(0, 255)
         return self.finish(images)
 
     def worker_view(self, image: Image.Image) -> Tensor:
         """Resize and crop one decoded RGB image with PIL: any size -> (3, size, size) uint8."""
         height, width = self._resized(image.height, image.width)
         if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
+            image = image.resize((width, height), RESAMPLING[self.spec.interpolation])
         top, left = self._start(height), self._start(width)
         return pil_to_tensor(image.crop((left, top, left + self.spec.size, top + self.spec.size)))
 
@@ -74,5 +75,5 @@ class EvalPipeline:
     def _weights(self, in_size: int, resized: int, device: torch.device) -> Tensor:
         """(1, size, in_size) matrix that resizes a whole axis and cuts out its centre."""
         start, length = torch.zeros(1, device=device), torch.full((1,), float(in_size), device=device)
-        whole = functional.resized_crop_weights(start, length, in_size, resized)
+        whole = functional.resized_crop_weights(start, length, in_size, resized, None, self.spec.interpolation)
         return whole[:, self._start(resized) : self._start(resized) + self.spec.size]

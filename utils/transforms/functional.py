@@ -10,14 +10,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.transforms.spec import BICUBIC, BILINEAR
+
+
+def _triangle(near: Tensor) -> Tensor:
+    """The filter of bilinear interpolation at minus the distances ``near``, in place."""
+    return near.add_(1).clamp_(min=0)
+
+
+def _cubic(near: Tensor) -> Tensor:
+    """PIL's filter of bicubic interpolation (Keys, 1981, with a = -1/2) at minus the distances ``near``, in place."""
+    distance = near.neg_().clamp_(max=2)
+    inside = ((1.5 * distance - 2.5) * distance).mul_(distance).add_(1)
+    outside = ((-0.5 * distance + 2.5) * distance - 4).mul_(distance).add_(2)
+    return torch.where(distance < 1, inside, outside)
+
+
+FILTERS = {BILINEAR: _triangle, BICUBIC: _cubic}
+
 
 def resized_crop_weights(
-    start: Tensor, length: Tensor, in_size: int, out_size: int, flip: Tensor | None = None
+    start: Tensor,
+    length: Tensor,
+    in_size: int,
+    out_size: int,
+    flip: Tensor | None = None,
+    interpolation: str = BILINEAR,
 ) -> Tensor:
     """Matrices that cut ``[start, start + length)`` out of an axis and resize it to ``out_size`` pixels.
 
-    Antialiased bilinear interpolation as in PIL and torchvision: a triangle filter of half-width max(scale, 1), over
-    the pixels inside the box only, each row summing to one. A row without a pixel in the image is zero, so a box of
+    Antialiased interpolation as in PIL and torchvision: a filter as wide as max(scale, 1), over the pixels inside the
+    box only, each row summing to one. A row without a pixel in the image is zero, so a box of
     length ``out_size`` that reaches over the border is a crop from the zero-padded image, and exact.
 
     Args:
@@ -25,6 +48,7 @@ def resized_crop_weights(
         length: (B,) positive number of pixels of the box.
         in_size, out_size: pixels of the axis before and after.
         flip: (B,) bool, where to reverse the result; None: nowhere.
+        interpolation: a key of ``FILTERS``.
 
     Returns:
         (B, out_size, in_size) float32 weights.
@@ -36,31 +60,36 @@ def resized_crop_weights(
     pixels = torch.arange(in_size, device=start.device, dtype=torch.float32) + 0.5  # (in,)
     scale = length / out_size
     weights = (start + rows * scale) - pixels  # (B, out, in)
-    weights.abs_().div_(-scale.clamp(min=1)).add_(1).clamp_(min=0)
+    weights = FILTERS[interpolation](weights.abs_().div_(-scale.clamp(min=1)))
     weights.mul_((pixels > start) & (pixels < start + length))
     return weights.div_(weights.sum(-1, keepdim=True).clamp_(min=1e-6))
 
 
-def resized_crop(images: Tensor, box: Tensor, size: int, flip: Tensor | None = None) -> Tensor:
+def resized_crop(
+    images: Tensor, box: Tensor, size: int, flip: Tensor | None = None, interpolation: str = BILINEAR
+) -> Tensor:
     """Cut each image's box, resize it to ``size`` x ``size`` and flip it from left to right.
 
     Equals torchvision's ``resized_crop(..., antialias=True)``, and a crop with zero padding where the box has the
-    view's size.
+    view's size. Bicubic interpolation overshoots at edges; its result is clamped to the scale, as in 8 bits, for the
+    operations on colours hold on the scale alone.
 
     Args:
-        images: (B, 3, H, W) float32.
+        images: (B, 3, H, W) float32 in [0, 255].
         box: (B, 4) top, left, height and width in pixels.
         size: height and width of the result.
         flip: (B,) bool; None: no image is flipped.
+        interpolation: a key of ``FILTERS``.
 
     Returns:
-        (B, 3, size, size) float32.
+        (B, 3, size, size) float32 in [0, 255].
     """
     height, width = images.shape[-2:]
     top, left, box_height, box_width = box.unbind(1)
-    rows = resized_crop_weights(top, box_height, height, size)  # (B, h, H)
-    columns = resized_crop_weights(left, box_width, width, size, flip)  # (B, w, W)
-    return separable(images, rows, columns)
+    rows = resized_crop_weights(top, box_height, height, size, None, interpolation)  # (B, h, H)
+    columns = resized_crop_weights(left, box_width, width, size, flip, interpolation)  # (B, w, W)
+    crops = separable(images, rows, columns)
+    return crops.clamp_(0, 255) if interpolation == BICUBIC else crops
 
 
 def separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

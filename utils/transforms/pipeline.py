@@ -9,6 +9,7 @@ Legend: B batch, N = views of one kind times B, H x W image, h x w view.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
@@ -16,7 +17,8 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from utils.transforms import functional
 from utils.transforms.augment import Normalizer, augment, check_images
 from utils.transforms.draw import CropParams, FinishParams, ViewParams, draw_crop, draw_finish, draw_view, rows
-from utils.transforms.spec import ViewSpec
+from utils.transforms.pil import RESAMPLING
+from utils.transforms.spec import PadCrop, ViewSpec
 
 CPU_PIXELS = 2**17  # of the views computed at once on a CPU: what they need then stays in its caches
 
@@ -106,7 +108,9 @@ class ViewPipeline:
                 part = images[start : start + piece].float()
                 if crop is not None:
                     here = rows(crop, start, start + piece)
-                    part = functional.resized_crop(part, here.box, spec.size, here.flip)
+                    part = functional.resized_crop(
+                        *_padded(part, here.box, spec), spec.size, here.flip, spec.interpolation
+                    )
                 views.append(self.normalize(augment(part, spec, rows(finish, start, start + piece))))
         return views[0] if len(views) == 1 else torch.cat(views)
 
@@ -126,10 +130,22 @@ def worker_crops(image: Image.Image, views: Sequence[ViewSpec], generator: Gener
     for spec, positions in _positions(views).items():  # views of one law are drawn in one go
         params = draw_crop(spec, len(positions), image.height, image.width, generator)
         crops |= {
-            position: _crop(image, spec.size, box, flip)
+            position: _crop(image, spec.size, box, flip, spec.interpolation)
             for position, box, flip in zip(positions, params.box.tolist(), params.flip.tolist(), strict=True)
         }
     return [crops[position] for position in range(len(views))]
+
+
+def _padded(images: Tensor, boxes: Tensor, spec: ViewSpec) -> tuple[Tensor, Tensor]:
+    """The images with zeros around them where padded crops are resized, whose filter reads them; and the boxes there.
+
+    A crop that is not resized reads one pixel for each of its own, and gets a zero where there is none.
+    """
+    resized = [crop for crop in spec.crops if isinstance(crop, PadCrop) and crop.size not in (None, spec.size)]
+    if not resized:
+        return images, boxes
+    padding = max(crop.padding for crop in resized)
+    return F.pad(images, [padding] * 4), torch.cat((boxes[:, :2] + padding, boxes[:, 2:]), dim=1)
 
 
 def _positions(views: Sequence[ViewSpec]) -> dict[ViewSpec, list[int]]:
@@ -140,12 +156,12 @@ def _positions(views: Sequence[ViewSpec]) -> dict[ViewSpec, list[int]]:
     return positions
 
 
-def _crop(image: Image.Image, size: int, box: Sequence[float], flip: bool) -> Tensor:
+def _crop(image: Image.Image, size: int, box: Sequence[float], flip: bool, interpolation: str) -> Tensor:
     """(3, size, size) uint8 of the box (top, left, height, width)."""
     top, left, height, width = map(int, box)
     image = image.crop((left, top, left + width, top + height))
     if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        image = image.resize((size, size), RESAMPLING[interpolation])
     if flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return pil_to_tensor(image)

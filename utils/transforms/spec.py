@@ -6,10 +6,12 @@ reads these. No torch here, so that the flags can be parsed without it.
 
 from dataclasses import dataclass
 
+BILINEAR, BICUBIC = "bilinear", "bicubic"  # interpolations, both antialiased as in PIL
+
 
 @dataclass(frozen=True)
 class ResizedCrop:
-    """Crop of random area and aspect, resized to the view (torchvision's ``RandomResizedCrop``, bilinear, antialiased).
+    """Crop of random area and aspect, resized to the view (torchvision's ``RandomResizedCrop``, antialiased).
 
     Args:
         scale: range of the crop's area as a share of the image's.
@@ -22,9 +24,15 @@ class ResizedCrop:
 
 @dataclass(frozen=True)
 class PadCrop:
-    """Zero padding on every side, then a random crop of the view's size (torchvision's ``RandomCrop``)."""
+    """Zero padding on every side, then a random square crop (torchvision's ``RandomCrop``), resized to the view.
+
+    Args:
+        padding: in pixels of the image.
+        size: side of the crop in pixels of the image; None: the view's, so that nothing is resized.
+    """
 
     padding: int = 4
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class ViewSpec:
         equalize: probability of histogram equalisation.
         grayscale: probability of dropping the colour.
         blur: Gaussian blur, or None.
+        interpolation: of crops that are resized, ``BILINEAR`` or ``BICUBIC``.
     """
 
     size: int
@@ -72,6 +81,7 @@ class ViewSpec:
     equalize: float = 0.0
     grayscale: float = 0.0
     blur: Blur | None = None
+    interpolation: str = BILINEAR
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,27 @@ class EvalSpec:
         size: height and width of the view in pixels.
         resize: length of the shorter side before the centre crop of ``size``; None resizes the whole image to
             ``size`` x ``size`` (which leaves images of that size as they are).
+        interpolation: ``BILINEAR`` or ``BICUBIC``.
     """
 
     size: int
     resize: int | None = None
+    interpolation: str = BILINEAR
+
+
+@dataclass(frozen=True)
+class BackboneData:
+    """What a backbone expects of its images, from the data configuration of its weights.
+
+    Args:
+        mean, std: of the three channels, for pixels in [0, 1].
+        size: height and width in pixels.
+        interpolation: ``BILINEAR`` or ``BICUBIC``.
+        fixed_size: whether it takes no other size.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    size: int
+    interpolation: str
+    fixed_size: bool = False

@@ -1,0 +1,7 @@
+"""Interpolations in Pillow's words."""
+
+from PIL import Image
+
+from utils.transforms.spec import BICUBIC, BILINEAR
+
+RESAMPLING = {BILINEAR: Image.Resampling.BILINEAR, BICUBIC: Image.Resampling.BICUBIC}
