@@ -8,7 +8,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -171,9 +172,22 @@ def has_intact_digest(path: str | Path) -> bool:
     return comment == DIGEST + sha256.hexdigest().encode()
 
 
-def save_weights(path: str | Path, network: torch.nn.Module) -> None:
-    """The bare ``state_dict`` of a network, on the CPU, whole or not at all."""
-    save_torch(path, {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()})
+def save_weights(path: str | Path, network: torch.nn.Module, class_names: Sequence[str] | None = None) -> None:
+    """The bare ``state_dict`` of a network, on the CPU, whole or not at all.
+
+    Names of the classes are an attribute of the mapping, as PyTorch's own ``_metadata`` is: no key is added, and a
+    program that knows nothing of them reads the file as ever.
+    """
+    weights = OrderedDict((name, value.detach().cpu().contiguous()) for name, value in network.state_dict().items())
+    if class_names:
+        weights.class_names = [str(name) for name in class_names]  # type: ignore[attr-defined]
+    save_torch(path, weights)
+
+
+def class_names_of(weights: Any) -> list[str] | None:
+    """The names that :func:`save_weights` has left in loaded weights; None in files without, such as published ones."""
+    names = getattr(weights, "class_names", None)
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
 def load_torch(path: str | Path) -> Any:

@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
 from utils import files
 from utils.data import get_datamodule
 from utils.data.discovery_datamodule import NCDDataModule
 from utils.devices import torch_device
-from utils.errors import UserError
+from utils.errors import UserError, listed
 from utils.methods.discoverer import Discoverer
 from utils.targets import require_folder
 
@@ -34,12 +36,25 @@ def load_discoverer(path: str) -> Discoverer:
 
 
 def datamodule_of(module: Discoverer, args: argparse.Namespace) -> NCDDataModule:
-    """The data of a checkpoint, from where the flags say."""
+    """The data of a checkpoint, from where the flags say, set up.
+
+    Raises:
+        UserError: for everything about the data, and when their labelled classes are not the checkpoint's.
+    """
     settings = argparse.Namespace(**module.hparams)
     for name in ("data_dir", "download", "num_workers", "eval_batch_size"):
         if getattr(args, name) is not None:
             setattr(settings, name, getattr(args, name))
-    return get_datamodule(settings, "discover")  # type: ignore[return-value]
+    datamodule: NCDDataModule = get_datamodule(settings, "discover")  # type: ignore[assignment]
+    rank_zero_only(datamodule.prepare_data)()
+    datamodule.setup("fit")
+    theirs, ours = module.hparams.get("class_names"), list(datamodule.split.labeled_names)
+    if theirs and list(theirs) != ours:
+        raise UserError(
+            f"--checkpoint {args.checkpoint} was trained on the labelled classes {listed(theirs)}; those of "
+            f"{datamodule.origin} are {listed(ours)}: give --data_dir with the checkpoint's own dataset"
+        )
+    return datamodule
 
 
 def collected(args: argparse.Namespace) -> "Collection":
@@ -52,9 +67,7 @@ def collected(args: argparse.Namespace) -> "Collection":
 
     require_folder("out", figures_folder(args))
     device, module = torch_device(args.gpus), load_discoverer(args.checkpoint)
-    datamodule = datamodule_of(module, args)
-    datamodule.setup("fit")
-    return collect(module, datamodule, device)
+    return collect(module, datamodule_of(module, args), device)
 
 
 def figures_folder(args: argparse.Namespace) -> Path:

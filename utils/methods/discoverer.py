@@ -66,7 +66,7 @@ class Discoverer(pl.LightningModule):
             encoder=encoder,
         )
         if settings["pretrained"]:
-            load_pretrained(self.model, settings["pretrained"])
+            load_pretrained(self.model, settings["pretrained"], settings["class_names"])
         together = settings["global_sinkhorn"]
         gather = gather_over_processes if together else None
         self.sinkhorn = SinkhornKnopp(settings["num_iters_sk"], settings["epsilon_sk"], gather)

@@ -45,7 +45,7 @@ class Pretrainer(pl.LightningModule):
             encoder=encoder,
         )
         if settings["pretrained"]:
-            load_pretrained(self.model, settings["pretrained"])
+            load_pretrained(self.model, settings["pretrained"], settings["class_names"])
         self.means = EpochMeans()
 
     def on_train_epoch_start(self) -> None:

@@ -1,21 +1,23 @@
 """Pretrained weights into a discovery network: the encoder and the labelled head, nothing silently left out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from utils.errors import UserError
-from utils.files import load_torch
+from utils.errors import UserError, listed
+from utils.files import class_names_of, load_torch
 
 TAKEN = ("encoder.", "head_lab.")
 
 
-def load_pretrained(model: nn.Module, path: str) -> None:
+def load_pretrained(model: nn.Module, path: str, class_names: Sequence[str] | None = None) -> None:
     """Fill ``encoder.*`` and ``head_lab.*`` of a network from a bare ``state_dict`` with the published names.
 
     Args:
         model: a :class:`~utils.nets.multi_head_resnet.MultiHeadResNet`.
         path: the file that ``main_pretrain.py`` leaves, or a published one; heads of novel classes in it are not read.
+        class_names: of this run's labelled classes, in the order of their prototypes; where the file says its own
+            (published ones do not), these have to be the same.
 
     Raises:
         UserError: when the file is absent or of another format, or when a tensor is missing, too many or of another
@@ -24,6 +26,7 @@ def load_pretrained(model: nn.Module, path: str) -> None:
     given = load_torch(path)
     if not isinstance(given, Mapping) or not all(isinstance(value, Tensor) for value in given.values()):
         raise UserError(f"--pretrained {path} is not a bare state_dict (main_pretrain.py writes checkpoints_iic/*.cp)")
+    theirs = class_names_of(given)
     given = {name: value for name, value in given.items() if name.startswith(TAKEN)}
     wanted = {name: value for name, value in model.state_dict().items() if name.startswith(TAKEN)}
 
@@ -32,7 +35,19 @@ def load_pretrained(model: nn.Module, path: str) -> None:
         held, asked = len(given[head]), len(wanted[head])
         raise UserError(f"--pretrained {path} holds {held} labelled prototypes but --num_labeled_classes is {asked}")
     require_fit(f"--pretrained {path}", given, wanted)
+    if theirs and class_names:
+        _require_classes(path, theirs, list(class_names))
     model.load_state_dict(given, strict=False)
+
+
+def _require_classes(path: str, theirs: list[str], ours: list[str]) -> None:
+    if theirs == ours:
+        return
+    given = f"--pretrained {path} was trained on the labelled classes {listed(theirs)}; this run's are {listed(ours)}"
+    if sorted(theirs) == sorted(ours):
+        place = next(place for place, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other)
+        raise UserError(f"{given}, in another order from class {place} on: give both stages the same --labeled_classes")
+    raise UserError(f"{given}: give the dataset and --labeled_classes of pretraining, or other weights")
 
 
 def require_fit(what: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

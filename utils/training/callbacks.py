@@ -113,7 +113,10 @@ class Progress(Checkpoint):
 
 
 class SavePretrained(Callback):
-    """The bare ``state_dict`` of a pretrained network, with the published names, for the discovery mains."""
+    """The bare ``state_dict`` of a pretrained network, with the published names, for the discovery mains.
+
+    The names of its labelled classes go with it, so that discovery finds out when its own are others.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -121,7 +124,7 @@ class SavePretrained(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            files.save_weights(self.path, pl_module.model)  # type: ignore[arg-type]
+            files.save_weights(self.path, pl_module.model, pl_module.hparams["class_names"])  # type: ignore[arg-type]
             say(f"weights   {self.path}")
 
 

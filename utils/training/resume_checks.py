@@ -7,7 +7,7 @@ from typing import Any
 
 from utils import files
 from utils.cli.resume_rules import REFUSED, SAID, STAGE_MARKS, changes
-from utils.errors import UserError
+from utils.errors import UserError, listed
 
 NEARBY = 3  # runs that are named
 
@@ -32,15 +32,15 @@ def check_checkpoint(path: Path, settings: Mapping[str, Any]) -> list[str]:
     for name, (there, here) in changed[REFUSED].items():
         what, remedy = f"it has --{name} {there}, this one {here}", f"give --{name} as it was"
         if name == "class_names":
-            what = f"its labelled classes are {', '.join(there)}, this one's {', '.join(here)}"
+            what = f"its labelled classes are {listed(there)}, this one's {listed(here)}"
             remedy = "give --data_dir and --labeled_classes as they were"
         raise UserError(
             f"{path} is of another run: {what}; {remedy}, or start a new run without --resume_from_checkpoint"
         )
     lines = [_position(path, checkpoint, settings)]
     if changed[SAID]:
-        listed = ", ".join(f"--{name} {there} -> {here}" for name, (there, here) in changed[SAID].items())
-        lines.append(f"changed   since that checkpoint: {listed}")
+        said = ", ".join(f"--{name} {there} -> {here}" for name, (there, here) in changed[SAID].items())
+        lines.append(f"changed   since that checkpoint: {said}")
     return lines
 
 
