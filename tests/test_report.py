@@ -86,9 +86,23 @@ def test_an_image_is_the_one_of_its_row(found):
     part, data = found.sets["unlab/test"], found.datamodule
     novel = np.flatnonzero(data.test_targets >= 5)
     for row in (0, 17, len(part) - 1):
-        np.testing.assert_array_equal(found.picture("unlab/test", row), data.test_images[novel[row]].permute(1, 2, 0))
+        picture = found.picture("unlab/test", row, 96)
+        np.testing.assert_array_equal(picture, data.test_images[novel[row]].permute(1, 2, 0))
         assert part.labels[row] == data.test_targets[novel[row]]
         assert found.file_name("unlab/test", row) == f"test {novel[row]}"
+
+
+def test_every_unlabelled_image_is_in_the_table_of_clusters(found):
+    part = found.sets["unlab/train"]
+    rows = [row for sheet in clusters.cluster_sheets(found) for row in sheet.rows]
+    assert sorted(row[2] for row in rows) == sorted(found.file_name("unlab/train", row) for row in range(len(part)))
+    places = {found.file_name("unlab/train", row): row for row in range(len(part))}
+    for name, _, image, truth, *numbers in rows:
+        row = places[image]
+        assert name == f"novel-{part.cluster[row]}"
+        assert truth == found.class_name(part.labels[row])
+        values = (part.cluster_probability, part.cluster_margin, part.cluster_distance)
+        assert numbers == [f"{value[row]:.4f}" for value in values]
 
 
 def test_sheets_hold_the_nearest_and_the_most_doubtful(found):

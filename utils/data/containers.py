@@ -45,6 +45,7 @@ class ImageArrays:
             classes are among them.
         extra_images: (M, H, W, 3) uint8 without labels, for training alone; None: there are none.
         passed_over: what has the name of an image and is none: path -> what it is.
+        train_paths, test_paths: the file that each image was decoded from; None where images have no files.
     """
 
     train_images: np.ndarray
@@ -56,6 +57,8 @@ class ImageArrays:
     closed: bool = True
     extra_images: np.ndarray | None = None
     passed_over: Mapping[str, str] = field(default_factory=dict)
+    train_paths: list[str] | None = None
+    test_paths: list[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
 from utils.data.file_loaders import FileEvalLoader, FileViewLoader
 from utils.data.image_datamodule import ImageDataModule
 from utils.data.loaders import EvalLoader, ViewLoader
-from utils.data.selection import Subsets, check_batch_size, describe_split, select
+from utils.data.selection import ImageNames, Subsets, check_batch_size, describe_split, select
 from utils.data.sizes import fit_size
 from utils.data.sources.readers import load_source
 from utils.data.specs import dataset_spec
@@ -64,6 +64,7 @@ class NCDDataModule(ImageDataModule):
             datasets that stay on disk the list of N paths.
         train_targets, test_targets: (N,) int64 arrays, the truth: for baselines and reports, not for training.
         train_labeled: (N,) bool, which training images have a label.
+        train_names, test_names: the file of each image, or its position in the dataset's own arrays.
         dataloader_mapping: index of an evaluation loader -> its name.
 
     Raises:
@@ -131,6 +132,8 @@ class NCDDataModule(ImageDataModule):
             self.train_targets, self.test_targets = subsets.train_targets, subsets.test_targets
             self.train_labeled = subsets.train_labeled
             self._keep(source, subsets)
+            self.train_names = ImageNames("train", subsets.train_rows, source.train_paths)
+            self.test_names = ImageNames("test", subsets.test_rows, source.test_paths)
             self._ready = True
         self._check_batch_size()
 

@@ -47,6 +47,7 @@ class ContrastiveDataModule(ImageDataModule):
 
     Attributes (after ``setup()``):
         images: (N, 3, H, W) uint8, or N paths; those of evaluation come first.
+        paths: of the files of the first M images; empty where they have none.
         targets: (M,) int64, the truth of the first M images, those of evaluation.
         num_train: how many of these are the dataset's training images; they come first.
         rows: (R,) int64, the positions of the images that are evaluated, in order.
@@ -111,6 +112,7 @@ class ContrastiveDataModule(ImageDataModule):
         if not self._ready:
             source = load_source(self.request)
             self.images = _all_images(source)
+            self.paths = [*(source.train_paths or ()), *(source.test_paths or ())]
             self.targets = np.concatenate([source.train_labels, source.test_labels])
             self.num_train = len(source.train_labels)
             self.class_names, self.origin = source.class_names, source.origin

@@ -94,8 +94,11 @@ def summary(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f", … ({len(names)} in all)" if len(names) > SHOWN else "")
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: str | Path, side: int | None = None) -> Image.Image:
     """Decode an image as RGB, turned upright as its EXIF orientation says.
+
+    With ``side`` a JPEG may come out at a half, a quarter or an eighth of its size, both sides still ``side`` pixels or
+    more: a photograph of a camera is decoded in a tenth of the time.
 
     Gray, palette, CMYK and transparent images are converted (transparency is dropped); of 16-bit gray the upper
     eight bits are kept, where Pillow's own conversion would clip.
@@ -105,6 +108,8 @@ def read_image(path: str | Path) -> Image.Image:
     """
     try:
         with Image.open(path) as opened:
+            if side is not None:
+                opened.draft(None, (side, side))
             image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I"):
                 image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
@@ -113,6 +118,17 @@ def read_image(path: str | Path) -> Image.Image:
             return image.convert("RGB")
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise _unreadable(path, error) from error
+
+
+def thumbnail(path: str | Path, side: int) -> np.ndarray:
+    """The whole image (h, w, 3) uint8 with a longer side of at most ``side`` pixels; smaller ones keep their pixels.
+
+    Raises:
+        UserError: for a file that cannot be decoded, naming it.
+    """
+    image = read_image(path, side)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def shorter_side(path: str | Path) -> int:

@@ -16,6 +16,29 @@ NAMED = 5  # classes named on the start-up screen
 
 
 @dataclass(frozen=True)
+class ImageNames:
+    """By which images are found again: by their files, or by their positions in the dataset's own arrays.
+
+    Args:
+        part: ``train`` or ``test``.
+        rows: (N,) positions there.
+        paths: of all files of the part, those that are not among the N too; None: the images have no files.
+    """
+
+    part: str
+    rows: np.ndarray
+    paths: Sequence[str] | None
+
+    def __getitem__(self, row: int) -> str:
+        """The path of the file, or ``train 17``."""
+        return self.file(row) or f"{self.part} {self.rows[row]}"
+
+    def file(self, row: int) -> str | None:
+        """The path of the file; None where the image has none."""
+        return None if self.paths is None else self.paths[self.rows[row]]
+
+
+@dataclass(frozen=True)
 class Subsets:
     """Training and test images of a stage.
 

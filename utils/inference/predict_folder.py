@@ -12,14 +12,14 @@ import torch
 from tqdm import tqdm
 
 from utils.data.backbone_views import seen_by
-from utils.data.images import read_image, to_square
+from utils.data.images import thumbnail
 from utils.data.prediction_images import ForeignLoader
 from utils.data.specs import dataset_spec
 from utils.errors import UserError
 from utils.evaluation.predictions import Predictions, predict
 from utils.files import csv_text, write_text
 from utils.methods.discoverer import Discoverer
-from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, save_sheet, typical_and_doubtful
+from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, counted, save_sheet, typical_and_doubtful
 from utils.targets import NETWORK, require_different, require_folder, require_target, table_with
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.spec import BackboneData
@@ -125,12 +125,12 @@ def write_sheets(predictions: Predictions, paths: Sequence[str], names: Sequence
             for heading, part in zip(("most typical", "most doubtful"), chosen, strict=True)
             if len(part)
         ]
-        page = contact_sheet(f"{names[output]}: {len(rows):,} images", groups)
+        page = contact_sheet(f"{names[output]}: {counted(len(rows))}", groups)
         save_sheet(page, folder / f"{names[output]}.png")
 
 
 def _tile(path: str, probability: float) -> Tile:
-    return Tile(to_square(read_image(path), SIDE), f"{probability:.2f} {os.path.basename(path)}")
+    return Tile(thumbnail(path, SIDE), f"{probability:.2f}", name=os.path.basename(path))
 
 
 def copy_sorted(predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path) -> int:

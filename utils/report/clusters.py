@@ -1,7 +1,8 @@
 """Images of a report: a contact sheet for each discovered cluster, and the pairs of classes that are mixed up."""
 
 import io
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from utils.files import csv_text, write_text, write_whole
 from utils.report.collect import Collection
 from utils.report.plots.confusion import confused_pairs
 from utils.report.plots.style import KNOWN, NOVEL
-from utils.report.sheets import Tile, contact_sheet, typical_and_doubtful
+from utils.report.sheets import Tile, contact_sheet, counted, typical_and_doubtful
 
-TILES, MANY_CLUSTERS = (12, 8), 30  # of each kind; fewer where there are more clusters than these
-PAIRS, EXAMPLES = 6, 8
+# Clusters up to -> images of each kind, pixels of their longer side: a page of about 10 MB at most.
+TILES = ((12, 12, 320), (30, 12, 224), (100, 8, 160), (sys.maxsize, 4, 112))
+PAIRS, EXAMPLES, EXAMPLE_SIDE = 6, 8, 224
+PRINTED_SIDE, JPEG_QUALITY = 144, 92  # of the images in the PDF
+NOT_SHOWN = ""
 HEADER = ("sheet", "group", "image", "true class", "probability", "margin", "distance")
 
 
@@ -24,19 +28,16 @@ class Sheet:
     """The contact sheet of a cluster or of a pair.
 
     Args:
+        name: of the cluster or pair.
         title: what it shows.
         groups: (heading, images).
-        rows: one for each image, as in ``HEADER``.
+        rows: one for each image, as in ``HEADER``; those that are not shown have no group.
     """
 
+    name: str
     title: str
     groups: list[tuple[str, list[Tile]]]
     rows: list[tuple]
-
-
-def counted(number: int) -> str:
-    """``1 image``, ``1,234 images``."""
-    return f"{number:,} image{'' if number == 1 else 's'}"
 
 
 def cluster_sheets(found: Collection) -> list[Sheet]:
@@ -45,23 +46,26 @@ def cluster_sheets(found: Collection) -> list[Sheet]:
     if part is None:
         return []
     mapping = table_mapping(found.aware_table) if found.aware_table.sum() else {}
-    count = TILES[found.num_novel > MANY_CLUSTERS]
+    count, side = next((count, side) for clusters, count, side in TILES if found.num_novel <= clusters)
+    numbers = (part.cluster_probability, part.cluster_margin, part.cluster_distance)
     sheets = []
     for cluster in range(found.num_novel):
         rows = np.flatnonzero(part.cluster == cluster)
         label = found.num_labeled + mapping[cluster] if cluster in mapping else -1
-        title = f"{found.outputs[found.num_labeled + cluster]}: {counted(len(rows))}"
+        name = found.outputs[found.num_labeled + cluster]
+        title = f"{name}: {counted(len(rows))}"
         known = rows[part.labels[rows] >= 0]
         if label >= 0 and len(known):
             share = (part.labels[known] == label).mean()
-            title += f", matched to {found.class_name(label)}, which {share:.1%} of them are"
-        chosen = typical_and_doubtful(part.cluster_distance, part.cluster_margin, rows, count)
-        numbers = (part.cluster_margin, part.cluster_distance)
-        sheets.append(
-            _sheet(
-                found, title, "unlab/train", zip(("most typical", "most doubtful"), chosen, strict=True), label, numbers
-            )
-        )
+            title += f", matched to {found.class_name(label)} ({share:.1%} of them)"
+        typical, doubtful = typical_and_doubtful(part.cluster_distance, part.cluster_margin, rows, count)
+        rest = rows[~np.isin(rows, (*typical, *doubtful))]
+        groups = {
+            "most typical": typical,
+            "most doubtful": doubtful,
+            NOT_SHOWN: rest[np.argsort(part.cluster_distance[rest], kind="stable")],
+        }
+        sheets.append(_sheet(found, (name, title), "unlab/train", groups, label, numbers, side))
     return sheets
 
 
@@ -73,15 +77,17 @@ def pair_sheets(found: Collection) -> list[Sheet]:
     mapping, sheets = table_mapping(table), []
     for label, output, number in confused_pairs(table, PAIRS):
         taken_for = found.class_name(mapping.get(output, -1)) or "no class"
-        name = "lab/test" if label < found.num_labeled else "unlab/test"
-        part = found.sets[name]
+        place = "lab/test" if label < found.num_labeled else "unlab/test"
+        part = found.sets[place]
         assert part is not None  # it has images, for they are in the table
         rows = np.flatnonzero((part.labels == label) & (part.output == output))
         rows = rows[np.argsort(-part.margin[rows], kind="stable")][:EXAMPLES]
         share = number / table[label].sum()
         aside = "" if found.outputs[output] == taken_for else f" ({found.outputs[output]})"
-        title = f"{found.class_name(label)} taken for {taken_for}{aside}: {counted(number)}, {share:.1%} of the class"
-        sheets.append(_sheet(found, title, name, [("surest mistakes", rows)], -1, (part.margin, part.distance)))
+        name = f"{found.class_name(label)} taken for {taken_for}{aside}"
+        title = f"{name}: {counted(number)}, {share:.1%} of the class"
+        numbers = (part.probability, part.margin, part.distance)
+        sheets.append(_sheet(found, (name, title), place, {"surest mistakes": rows}, -1, numbers, EXAMPLE_SIDE))
     return sheets
 
 
@@ -102,29 +108,40 @@ def misclassified(found: Collection) -> list[tuple]:
     return rows
 
 
-def _sheet(found, title, name, groups, right, numbers) -> Sheet:
+def _sheet(
+    found: Collection,
+    names: tuple[str, str],
+    place: str,
+    groups: Mapping[str, np.ndarray],
+    right: int,
+    numbers: tuple[np.ndarray, np.ndarray, np.ndarray],
+    side: int,
+) -> Sheet:
     """Tiles and table rows; frames tell right from wrong where ``right`` is a class."""
-    part, tiles, table = found.sets[name], [], []
-    margin, distance = numbers
-    for heading, rows in groups:
+    part, tiles, table = found.sets[place], [], []
+    assert part is not None
+    for heading, rows in groups.items():
         images = []
         for row in rows:
-            truth, file = found.class_name(part.labels[row]), found.file_name(name, row)
+            truth, file = found.class_name(part.labels[row]), found.file_name(place, row)
+            table.append((names[0], heading, file, truth, *(f"{values[row]:.4f}" for values in numbers)))
+            if heading == NOT_SHOWN:
+                continue
             wrong = right >= 0 and truth and part.labels[row] != right
-            caption = f"✗ {truth}" if wrong else truth or Path(file).name
+            caption = f"✗ {truth}" if wrong else truth
             color = (NOVEL if wrong else KNOWN) if right >= 0 and truth else None
-            images.append(Tile(found.picture(name, row), caption, color))
-            values = (part.probability[row], margin[row], distance[row])
-            table.append((title, heading, file, truth, *(f"{value:.4f}" for value in values)))
+            images.append(Tile(found.picture(place, row, side), caption, color, Path(file).name))
         if images:
             tiles.append((heading, images))
-    return Sheet(title, tiles, table)
+    return Sheet(*names, tiles, table)
 
 
 def save_sheets(sheets: Sequence[Sheet], folder: Path, name: str) -> None:
     """All sheets as the pages of ``<name>.pdf``, and their images listed in ``<name>.csv``."""
-    pages = [contact_sheet(sheet.title, sheet.groups, columns=12) for sheet in sheets]
+    columns = max(4, max(len(tiles) for sheet in sheets for _, tiles in sheet.groups or [("", [])]) // 2)
+    pages = [contact_sheet(sheet.title, sheet.groups, columns, PRINTED_SIDE) for sheet in sheets]
     data = io.BytesIO()
-    pages[0].save(data, format="pdf", save_all=True, append_images=pages[1:], resolution=96)
+    options = {"resolution": 96, "quality": JPEG_QUALITY, "subsampling": 0}
+    pages[0].save(data, format="pdf", save_all=True, append_images=pages[1:], **options)
     write_whole(folder / f"{name}.pdf", lambda file: file.write(data.getvalue()))
     write_text(folder / f"{name}.csv", csv_text(HEADER, [row for sheet in sheets for row in sheet.rows]))

@@ -3,21 +3,17 @@
 L labelled and U novel classes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from utils.data.images import read_image, to_square
+from utils.data.images import thumbnail
 from utils.evaluation.metrics import contingency
 from utils.evaluation.predictions import Predictions, output_names, predict
 from utils.evaluation.protocols import LOADERS
-
-PHOTO_SIDE = 96  # pixels to which photographs are cut for a contact sheet
 
 
 @dataclass
@@ -33,6 +29,7 @@ class Collection:
     discoverer: Any
     datamodule: Any
     sets: dict[str, Predictions | None]
+    _rows: dict[str, tuple[str, np.ndarray]] = field(default_factory=dict)
 
     @property
     def num_labeled(self) -> int:
@@ -84,19 +81,25 @@ class Collection:
         full[: counts.shape[0], : counts.shape[1]] = counts
         return full
 
-    def picture(self, name: str, row: int) -> np.ndarray:
-        """Image (h, w, 3) uint8 of a row of a set's predictions."""
-        part, rows = self.datamodule.evaluation_rows(name)
-        images: Tensor | Sequence[str] = getattr(self.datamodule, f"{part}_images")
-        if isinstance(images, Tensor):
-            return images[rows[row]].permute(1, 2, 0).cpu().numpy()
-        return to_square(read_image(images[rows[row]]), PHOTO_SIDE)
+    def picture(self, name: str, row: int, side: int) -> np.ndarray:
+        """Image (h, w, 3) uint8 of a row of a set's predictions: of a file the original, brought to ``side`` pixels."""
+        part, row = self._place(name, row)
+        file = getattr(self.datamodule, f"{part}_names").file(row)
+        if file is not None:
+            return thumbnail(file, side)
+        return getattr(self.datamodule, f"{part}_images")[row].permute(1, 2, 0).cpu().numpy()
 
     def file_name(self, name: str, row: int) -> str:
-        """The file of a row, or its number among the images of the part (``train 17``) where there are no files."""
-        part, rows = self.datamodule.evaluation_rows(name)
-        images = getattr(self.datamodule, f"{part}_images")
-        return f"{part} {rows[row]}" if isinstance(images, Tensor) else str(images[rows[row]])
+        """The file of a row, or its position in the dataset's own array (``train 17``) where there are no files."""
+        part, row = self._place(name, row)
+        return getattr(self.datamodule, f"{part}_names")[row]
+
+    def _place(self, name: str, row: int) -> tuple[str, int]:
+        """``train`` or ``test``, and the position of a row of a set among the datamodule's images there."""
+        if name not in self._rows:  # 1,600 tiles of ImageNet would look through its labels as often
+            self._rows[name] = self.datamodule.evaluation_rows(name)
+        part, rows = self._rows[name]
+        return part, int(rows[row])
 
     def class_name(self, label: int) -> str:
         """Name of a true label; empty where nobody knows."""

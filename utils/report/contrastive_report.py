@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from utils import files
 from utils.errors import UserError
@@ -63,14 +62,13 @@ def write_report(
 
 
 def _clusters_csv(evaluation: EmbeddingEvaluation, datamodule: Any) -> str:
-    """A row for each image: its position or path, its class or nothing, its cluster by backbone and by last layer."""
+    """A row for each image: its file or position, its class or nothing, its cluster by backbone and by last layer."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "class", *evaluation.clusters])
-    images = datamodule.images
     for i, row in enumerate(datamodule.rows):
         label = evaluation.labels[i]
-        name = row if isinstance(images, Tensor) else images[row]
+        name = datamodule.paths[row] if datamodule.paths else row
         clusters = [int(values[i]) for values in evaluation.clusters.values()]
         writer.writerow([name, datamodule.class_names[label] if label >= 0 else "", *clusters])
     return text.getvalue()

@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from utils.files import write_text
-from utils.report.sheets import Tile
+from utils.report.sheets import PIXELS, Tile
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser refuses what is not in the page
+NARROW, LONGEST = 14, 44  # characters of a name below a small image, and of any
 STYLE = Path(__file__).with_name("page.css")
 
 
@@ -88,23 +89,27 @@ def tiles(groups: Sequence[tuple[str, Sequence[Tile]]]) -> str:
     text = ""
     for heading, images in groups:
         figures = "".join(
-            f'<figure class="tile"><img src="{data_uri(tile.image)}" alt="{escape(tile.caption)}"'
+            f'<figure class="tile" title="{escape(tile.name)}"><img src="{data_uri(tile.image)}" '
+            f'alt="{escape(f"{tile.caption} {tile.name}".strip())}"'
+            + ' class="pixels"' * (max(tile.image.shape[:2]) <= PIXELS)
             + (f' style="border-color:{tile.color}"' if tile.color else "")
-            + f"><figcaption>{escape(tile.caption)}</figcaption></figure>"
+            + f"><figcaption>{tile.caption and f'<b>{escape(tile.caption)}</b> '}"
+            f"<span>{escape(_ending(tile.name))}</span></figcaption></figure>"
             for tile in images
         )
-        text += f'<h4>{escape(heading)}</h4><div class="tiles">{figures}</div>'
+        large = any(max(tile.image.shape[:2]) > PIXELS or len(tile.name) > NARROW for tile in images)
+        text += f'<h4>{escape(heading)}</h4><div class="tiles{" large" * large}">{figures}</div>'
     return text
 
 
-def data_uri(image: np.ndarray, side: int = 96) -> str:
-    """An image (h, w, 3) uint8 inside the page: small ones exactly, larger ones as JPEG of at most ``side`` pixels."""
+def _ending(name: str) -> str:
+    """The end of a long name: it tells the files of a series apart."""
+    return name if len(name) <= LONGEST else "…" + name[-LONGEST:]
+
+
+def data_uri(image: np.ndarray) -> str:
+    """An image (h, w, 3) uint8 inside the page: small ones exactly, larger ones as JPEG."""
     picture, data = Image.fromarray(image), io.BytesIO()
-    if max(image.shape[:2]) <= 64:
-        picture.save(data, format="png")
-        kind = "png"
-    else:
-        picture.thumbnail((side, side))
-        picture.save(data, format="jpeg", quality=85)
-        kind = "jpeg"
+    kind = "png" if max(image.shape[:2]) <= PIXELS else "jpeg"
+    picture.save(data, format=kind, **({"quality": 85} if kind == "jpeg" else {}))
     return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -1,17 +1,20 @@
-"""Contact sheets: many small images on one page, each with a line of text below it."""
+"""Contact sheets: many images on one page, each with its name and a line of text below it."""
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.errors import printable
 from utils.files import write_whole
 
-SIDE, GAP, LINE = 72, 8, 14  # pixels: of an image, between two, of a line of text
+SIDE, GAP, LINE = 160, 10, 15  # pixels: of an image, between two, of a line of text
 COLUMNS = 8
+PIXELS = 64  # images up to this side are enlarged so that each of their pixels can be seen
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,18 @@ class Tile:
         image: (h, w, 3) uint8.
         caption: the line below it.
         color: of a frame around it, or None.
+        name: a second line: of the file, or where in its dataset the image is.
     """
 
     image: np.ndarray
     caption: str = ""
     color: str | None = None
+    name: str = ""
+
+
+def counted(number: int) -> str:
+    """``1 image``, ``1,234 images``."""
+    return f"{number:,} image{'' if number == 1 else 's'}"
 
 
 def typical_and_doubtful(
@@ -45,42 +55,96 @@ def typical_and_doubtful(
     return typical, others[np.argsort(margin[others], kind="stable")[:count]]
 
 
-def contact_sheet(title: str, groups: Sequence[tuple[str, Sequence[Tile]]], columns: int = COLUMNS) -> Image.Image:
-    """A white page with a title and, below the heading of each group, its images in rows; black text."""
-    lines = [max(1, -(-len(tiles) // columns)) for _, tiles in groups]
-    row = SIDE + LINE + GAP
-    size = (GAP + columns * (SIDE + GAP), 3 * GAP + 2 * LINE + sum(n * row + LINE + GAP for n in lines))
-    page = Image.new("RGB", size, "white")
+def contact_sheet(
+    title: str, groups: Sequence[tuple[str, Sequence[Tile]]], columns: int = COLUMNS, side: int = SIDE
+) -> Image.Image:
+    """A white page with a title and, below the heading of each group, its images in rows; black text.
+
+    Args:
+        title: breaks into lines where it is wider than the page.
+        groups: (heading, images).
+        columns: images in a row.
+        side: pixels of an image; each is shown whole.
+    """
+    large, small = _font(16), _font(11)
+    width = GAP + columns * (side + GAP)
+    titles = _lines(printable(title), width - 2 * GAP, large)
+    row = side + 2 * LINE + GAP
+    rows = [max(1, -(-len(tiles) // columns)) for _, tiles in groups]
+    top = 2 * GAP + round(1.5 * LINE) * len(titles)
+    page = Image.new("RGB", (width, top + sum(n * row + LINE + GAP for n in rows)), "white")
     draw = ImageDraw.Draw(page)
-    large, small = ImageFont.load_default(16), ImageFont.load_default(11)
-    draw.text((GAP, GAP), title, "black", font=large)
-    top = 2 * GAP + 2 * LINE
-    for (heading, tiles), count in zip(groups, lines, strict=True):
+    draw.multiline_text((GAP, GAP), "\n".join(titles), "black", font=large)
+    for (heading, tiles), count in zip(groups, rows, strict=True):
         draw.text((GAP, top), heading, "#444444", font=small)
         top += LINE + GAP // 2
         for place, tile in enumerate(tiles):
-            x, y = GAP + place % columns * (SIDE + GAP), top + place // columns * row
+            x, y = GAP + place % columns * (side + GAP), top + place // columns * row
             if tile.color:
-                draw.rectangle((x - 3, y - 3, x + SIDE + 2, y + SIDE + 2), fill=tile.color)
-            page.paste(_thumbnail(tile.image), (x, y))
-            draw.text((x, y + SIDE + 3), _shorten(draw, tile.caption, small), "black", font=small)
+                draw.rectangle((x - 3, y - 3, x + side + 2, y + side + 2), fill=tile.color)
+                draw.rectangle((x, y, x + side - 1, y + side - 1), fill="white")
+            image = _fitted(tile.image, side)
+            page.paste(image, (x + (side - image.width) // 2, y + (side - image.height) // 2))
+            lines = [text for text in (tile.caption, _ending(tile.name, side, small)) if text]
+            for turn, text in enumerate(lines):
+                draw.text((x, y + side + 4 + turn * LINE), _beginning(text, side, small), "black", font=small)
         top += count * row + GAP // 2
     return page
 
 
-def _thumbnail(image: np.ndarray) -> Image.Image:
-    """``SIDE`` pixels square; small images keep their pixels visible."""
-    enlarged = image.shape[0] < SIDE
-    return Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX)
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: Pillow's own font has hardly any space between words, and no ✗."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
-def _shorten(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """The text, cut to the width of an image."""
-    if draw.textlength(text, font=font) <= SIDE + GAP // 2:
+def _fitted(image: np.ndarray, side: int) -> Image.Image:
+    """As large as a square of ``side`` pixels allows; small images keep their pixels visible."""
+    picture, longest = Image.fromarray(image), max(image.shape[:2])
+    if longest <= PIXELS:
+        times = max(1, side // longest)
+        return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+    size = (max(1, round(length * side / longest)) for length in picture.size)
+    return picture.resize(tuple(size), Image.Resampling.LANCZOS)
+
+
+def _beginning(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
+    """As much of the beginning as fits."""
+    text = printable(text)
+    if font.getlength(text) <= width:
         return text
-    while text and draw.textlength(text + "…", font=font) > SIDE + GAP // 2:
+    while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
+
+
+def _ending(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
+    """As much of the end as fits: it tells the files of a series apart."""
+    text = printable(text)
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength("…" + text) > width:
+        text = text[1:]
+    return "…" + text
+
+
+def _lines(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """The text in lines of at most this width, parted between words where there are any."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if font.getlength(joined) <= width:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for char in word:
+            if font.getlength(lines[-1] + char) > width:
+                lines.append("")
+            lines[-1] += char
+    return lines
 
 
 def save_sheet(page: Image.Image, path: Path) -> None:

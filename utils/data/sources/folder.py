@@ -50,6 +50,8 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
         origin=f"files in {root}, decoded to {size}x{size}",
         closed=False,
         passed_over=passed_over,
+        train_paths=train_paths,
+        test_paths=test_paths,
     )
 
 

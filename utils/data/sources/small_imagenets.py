@@ -55,6 +55,8 @@ def read_tiny_imagenet(request: SourceRequest) -> ImageArrays:
         class_names=tuple(names),
         origin=f"files in {root}",
         passed_over=passed_over,
+        train_paths=train_paths,
+        test_paths=test_paths,
     )
 
 
