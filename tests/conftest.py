@@ -76,7 +76,8 @@ def tiny_discovery(folder: Path, *flags: str, discoverer=None, name: str = "run"
     discoverer = discoverer or Discoverer
     where = ["--log_dir", str(folder / "logs"), "--run_name", name]
     words = [*TINY["common"], *TINY["discover"], "--max_epochs", "3", *where, *flags]
-    return experiment.discover(discoverer, cli.parse("discover", words, factors=discoverer.factors))
+    args = cli.parse("discover", words, factors=discoverer.factors, method=discoverer.method)
+    return experiment.discover(discoverer, args)
 
 
 def tiny_disentangling(folder: Path, *flags: str):

@@ -17,6 +17,7 @@ import torch
 from utils import cli
 from utils.cli.flags import FAMILIES
 from utils.data.specs import DIGITS_DEFAULTS
+from utils.methods.named import baseline_module
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = [flag for family in FAMILIES for rows in family.values() for flag in rows]
@@ -25,11 +26,12 @@ SHELL = sorted((ROOT / "scripts").rglob("*.sh"))
 ENTRIES = [path for path in SHELL if path.name in ("pretrain.sh", "discover.sh", "ablation.sh")]
 MAINS_OF_CD = [ROOT / "train.py", ROOT / "evaluate.py"]
 NOT_OURS = {"--help"}  # argparse's own
+NOT_OURS |= {"--list"}  # of python -m baselines
 NOT_OURS |= {"--no-deps", "--disable-pip"}  # pip-audit's
 NOT_OURS |= {"--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint"}  # torchrun's
 NOT_OURS |= {"--ntasks-per-node", "--gpus-per-node", "--requeue", "--signal", "--open-mode"}  # SLURM's
 BY_NAME = {"ids": lambda path: str(path.relative_to(ROOT))}
-MAIN = r"(?:main_\w+|train|evaluate)\.py"
+MAIN = r"(?:(?:main_\w+|train|evaluate)\.py|-m baselines\.\w+)"
 COMMAND = re.compile(rf"^[ \t]*(?:CUDA_VISIBLE_DEVICES=\S+ )?python ({MAIN}(?:.*\\\n)*.*)$", re.MULTILINE)
 
 
@@ -65,6 +67,9 @@ def stage_and_factors(main):
 
 def parse(words):
     """The stage and the settings of a command, ``main_*.py`` first."""
+    if words[0] == "-m":
+        method = baseline_module(words[1].removeprefix("baselines.")).METHOD
+        return "discover", cli.parse("discover", words[2:], method=method)
     stage, factors = stage_and_factors(words[0])
     return stage, cli.parse(stage, [word for word in words[1:] if word != "--print_config"], factors=factors)
 

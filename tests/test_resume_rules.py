@@ -6,6 +6,7 @@ import pytest
 
 from tests.test_older_checkpoints import HERE, discover, disentangle, pretrain
 from utils import files
+from utils.cli.baseline_flags import BASELINE
 from utils.cli.flag_types import TRAIN
 from utils.cli.flags import flags_of
 from utils.cli.resume_rules import FREE, REFUSED, RULES, SAID, rule_of
@@ -39,6 +40,7 @@ def test_every_flag_of_training_has_a_rule(stage):
 
 def test_no_rule_without_a_flag():
     known = {flag.name for stage in TRAIN for flag in flags_of(stage)} | RECORDED.keys()
+    known |= {flag.name for group in BASELINE.values() for flag in group}
     assert {name for names in RULES.values() for name in names} <= known
 
 

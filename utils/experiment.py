@@ -47,6 +47,7 @@ def pretrain(args: argparse.Namespace) -> pl.Trainer:
 
 def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Trainer:
     """Discovery of the novel classes with the given objective; ends with a report unless ``--no-report``."""
+    args.baseline = discoverer.method.name if discoverer.method else None
     trainer = _fit(discoverer, args, "discover", [])
     if args.report and trainer.is_global_zero and not args.fast_dev_run:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -3,8 +3,9 @@
 May import: data (its table of datasets), errors, devices.
 """
 
+from utils.cli.methods import Method
 from utils.cli.parser import build_parser, parse, preset_of, run
 from utils.cli.run_names import file_name, run_name
 from utils.cli.trainer_arguments import trainer_arguments
 
-__all__ = ["build_parser", "file_name", "parse", "preset_of", "run", "run_name", "trainer_arguments"]
+__all__ = ["Method", "build_parser", "file_name", "parse", "preset_of", "run", "run_name", "trainer_arguments"]

@@ -100,7 +100,14 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVER, AT_LEAST_ONE),
         Flag("proj_dim", 256, "dimension of the prototypes of novel classes", int, DISCOVER, AT_LEAST_ONE),
         Flag("num_hidden_layers", 1, "hidden layers of a head's projector", int, DISCOVER, NOT_NEGATIVE),
-        Flag("overcluster_factor", 3, "over-clustering prototypes for each novel class", int, DISCOVER, AT_LEAST_ONE),
+        Flag(
+            "overcluster_factor",
+            3,
+            "over-clustering prototypes for each novel class; 0: no over-clustering",
+            int,
+            DISCOVER,
+            NOT_NEGATIVE,
+        ),
     ),
     "objective": (
         Flag("temperature", 0.1, "temperature of every softmax", float, check=POSITIVE),

@@ -1,10 +1,11 @@
 """All flags by the stage that has them; the rows are in one table for each family of mains."""
 
+from utils.cli.baseline_flags import BASELINE
 from utils.cli.contrastive_flags import CONTRASTIVE
 from utils.cli.discovery_flags import DISCOVERY
 from utils.cli.flag_types import CD, Flag
 
-FAMILIES = (DISCOVERY, CONTRASTIVE)
+FAMILIES = (DISCOVERY, CONTRASTIVE, BASELINE)
 
 
 def groups_of(stage: str) -> dict[str, list[Flag]]:

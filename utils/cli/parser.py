@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from utils.cli.backbone_settings import refuse_contradictions, what_is_trained
 from utils.cli.flag_types import CD, NCD_DATA
 from utils.cli.flags import groups_of
+from utils.cli.methods import Method
 from utils.cli.run_names import default_comment
 from utils.cli.settings import check, factor_flag
 from utils.cli.trainer_arguments import trainer_arguments
@@ -28,7 +29,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser(
-    stage: str, factors: Mapping[str, float], doc: str | None = None, preset: Mapping[str, Any] | None = None
+    stage: str,
+    factors: Mapping[str, float],
+    doc: str | None = None,
+    preset: Mapping[str, Any] | None = None,
+    method: Method | None = None,
 ) -> Parser:
     """Parser of a stage.
 
@@ -37,6 +42,7 @@ def build_parser(
         factors: constraint -> default weight; each becomes the flag ``--factor_<constraint>``.
         doc: the main's docstring.
         preset: flag -> default that replaces the table's.
+        method: of ``baselines/``; its own flags have a group of their own.
     """
     parser = Parser(
         usage="%(prog)s [flags]",
@@ -44,7 +50,7 @@ def build_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    for title, rows in groups_of(stage).items():
+    for title, rows in (groups_of(stage) | ({method.title: method.rows} if method else {})).items():
         group = parser.add_argument_group(title)
         if title == "objective":
             rows += [factor_flag(name, weight) for name, weight in factors.items()]
@@ -60,17 +66,25 @@ def build_parser(
 
 
 def parse(
-    stage: str, argv: Sequence[str] | None = None, *, doc: str | None = None, factors: Mapping[str, float] | None = None
+    stage: str,
+    argv: Sequence[str] | None = None,
+    *,
+    doc: str | None = None,
+    factors: Mapping[str, float] | None = None,
+    method: Method | None = None,
 ) -> argparse.Namespace:
     """Settings of a stage from the command line; ``--print_config`` prints them and stops.
 
-    A dataset may bring its own defaults (``DatasetSpec.defaults``); a flag that is given wins.
+    A dataset may bring its own defaults (``DatasetSpec.defaults``), as may a method of ``baselines/``; a flag that is
+    given wins.
     """
     parser = Parser(add_help=False, allow_abbrev=False)
     try:
-        parser = build_parser(stage, factors or {}, doc, preset_of(stage, argv))
+        preset = preset_of(stage, argv, method)
+        factors = {**(factors or {}), **(method.factors if method else {})}
+        parser = build_parser(stage, factors, doc, preset, method)
         args = parser.parse_args(argv)
-        check(vars(args), stage)
+        check(vars(args), stage, method)
         if stage in NCD_DATA:
             refuse_contradictions(vars(args), sys.argv[1:] if argv is None else argv)
         if hasattr(args, "train"):
@@ -88,8 +102,8 @@ def parse(
     return args
 
 
-def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
-    """The defaults that the dataset on the command line brings for a stage.
+def preset_of(stage: str, argv: Sequence[str] | None, method: Method | None = None) -> Mapping[str, Any]:
+    """The defaults that the dataset on the command line and the method bring for a stage.
 
     Those of contrastive disentangling are in the file of ``--config``.
 
@@ -106,9 +120,10 @@ def preset_of(stage: str, argv: Sequence[str] | None) -> Mapping[str, Any]:
         from utils.cli.settings_file import dataset_settings
 
         return dataset_settings(given.dataset, given.config, given.customize_datasets)
-    if given.dataset is None or stage not in NCD_DATA:
-        return {}
-    return dataset_spec(given.dataset).defaults.get("discover" if stage == "features" else stage, {})
+    brought: Mapping[str, Any] = {}
+    if given.dataset is not None and stage in NCD_DATA:
+        brought = dataset_spec(given.dataset).defaults.get("discover" if stage == "features" else stage, {})
+    return method.preset(given.dataset, brought) if method else brought
 
 
 def print_config(args: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from utils.cli.baseline_flags import BASELINE
+
 REFUSED, SAID, FREE = "refused", "said", "free"
 RULES: dict[str, tuple[str, ...]] = {
     REFUSED: (
@@ -15,6 +17,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("multicrop", "num_large_crops", "num_small_crops", "s", "blur"),
         *("arch", "width", "num_heads", "hidden_dim", "proj_dim", "num_hidden_layers", "overcluster_factor"),
         *("backbone", "backbone_weights", "backbone_size", "train", "feature_num", "method"),
+        *("baseline", *(flag.name for group in BASELINE.values() for flag in group)),
         *("temperature", "num_iters_sk", "epsilon_sk", "global_sinkhorn"),
         *("instance_temperature", "feature_temperature", "gather_negatives"),
         *("base_lr", "min_lr", "warmup_epochs", "momentum_opt", "weight_decay_opt"),

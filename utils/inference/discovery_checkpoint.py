@@ -12,6 +12,7 @@ from utils.data.discovery_datamodule import NCDDataModule
 from utils.devices import torch_device
 from utils.errors import UserError, listed
 from utils.methods.discoverer import Discoverer
+from utils.methods.named import discoverer_class
 from utils.targets import require_folder
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def load_discoverer(path: str) -> Discoverer:
     if not isinstance(settings, dict) or "num_heads" not in settings:
         raise UserError(f"{path} is not a checkpoint of a discovery run (such as logs/<run>/last.ckpt)")
     try:
-        return Discoverer.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        return discoverer_class(settings.get("baseline")).load_from_checkpoint(
+            path, map_location="cpu", weights_only=True
+        )
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is not a checkpoint of this version's discovery ({reason})") from error

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from utils.cli.methods import Method
 from utils.cli.settings import resolve
 from utils.data.specs import dataset_spec
 from utils.distributed import gather_over_processes, sum_over_processes
@@ -24,11 +25,18 @@ from utils.training.epoch_means import EpochMeans, log_epoch
 from utils.training.optimization import FLAGS, sgd_warmup_cosine
 
 
+def full_logits(logits_lab: Tensor, logits_unlab: Tensor) -> Tensor:
+    """Logits over known and novel classes (V, H, B, L+K), from (V, B, L) and (V, H, B, K)."""
+    logits_lab = logits_lab.unsqueeze(1).expand(-1, logits_unlab.shape[1], -1, -1)
+    return torch.cat([logits_lab, logits_unlab], dim=-1)
+
+
 class Discoverer(pl.LightningModule):
     """The UNO v2 baseline: multi-head, multi-crop swapped prediction and nothing else.
 
     A constraint is added by a subclass: ``factors`` names it and gives its default weight, and :meth:`constraints`
-    computes it. Constraint ``k`` has the flag ``--factor_k`` and is logged as ``k_loss``.
+    computes it. Constraint ``k`` has the flag ``--factor_k`` and is logged as ``k_loss``. A method of ``baselines/``
+    is a subclass with a ``method``, which brings flags and defaults.
 
     Args:
         **flags: named as the command-line flags of discovery; those not given take the flags' defaults.
@@ -39,12 +47,13 @@ class Discoverer(pl.LightningModule):
     """
 
     factors: ClassVar[Mapping[str, float]] = {}
+    method: ClassVar[Method | None] = None
     loss_per_head: Tensor  # (H,), summed over the epoch
     best_head: Tensor  # the head with the smallest sum
 
     def __init__(self, **flags: Any) -> None:
         super().__init__()
-        settings = resolve("discover", flags, self.factors)
+        settings = resolve("discover", flags, self.factors, self.method)
         encoder = backbone_of(settings)
         if encoder is not None:
             settings["backbone_data"] = asdict(encoder.data)
@@ -52,7 +61,7 @@ class Discoverer(pl.LightningModule):
         self.pretrained_path = settings["pretrained"] or settings["pretrained_from"]
         self.backbone_weights = settings["backbone_weights_from"] or settings["backbone_weights"]
         self.num_labeled = settings["num_labeled_classes"]
-        self.model = MultiHeadResNet(
+        self.model = self.network(
             arch=settings["arch"],
             low_res=dataset_spec(settings["dataset"], settings["image_size"]).low_res,
             num_labeled=self.num_labeled,
@@ -77,6 +86,10 @@ class Discoverer(pl.LightningModule):
         self.means = EpochMeans()
         self.evaluation = DiscoveryEvaluation(settings["num_heads"], self.num_labeled)
 
+    def network(self, **sizes: Any) -> MultiHeadResNet:
+        """The network, from the arguments of :class:`~utils.nets.multi_head_resnet.MultiHeadResNet`."""
+        return MultiHeadResNet(**sizes)
+
     # The objective: logits in, losses out
 
     def constraints(self, logits: Tensor, mask_lab: Tensor) -> dict[str, Tensor]:
@@ -91,19 +104,21 @@ class Discoverer(pl.LightningModule):
             labels: (B,) integers; 0 <= label < L is labelled, anything else (-1 too) is not.
 
         Returns:
-            ``loss`` (with gradient), ``loss_cluster``, ``loss_overcluster``, ``loss_per_head`` (H,) and
-            ``<k>_loss`` of every constraint, unweighted.
+            ``loss`` (with gradient), ``loss_cluster``, ``loss_overcluster`` (where the network has that bank),
+            ``loss_per_head`` (H,) and ``<k>_loss`` of every constraint, unweighted.
         """
         mask_lab = (labels >= 0) & (labels < self.num_labeled)
         logits, loss_cluster = self.cluster_loss(outputs["logits_lab"], outputs["logits_unlab"], labels, mask_lab)
-        _, loss_overcluster = self.cluster_loss(outputs["logits_lab"], outputs["logits_unlab_over"], labels, mask_lab)
-        losses = {
-            "loss": (loss_cluster.mean() + loss_overcluster.mean()) / 2,
-            "loss_cluster": loss_cluster.mean(),
-            "loss_overcluster": loss_overcluster.mean(),
-            "loss_per_head": loss_cluster.detach(),
-        }
-        for name, value in self.constraints(logits, mask_lab).items():
+        losses = {"loss": loss_cluster.mean(), "loss_cluster": loss_cluster.mean()}
+        if "logits_unlab_over" in outputs:
+            over = self.cluster_loss(outputs["logits_lab"], outputs["logits_unlab_over"], labels, mask_lab)[1].mean()
+            losses |= {"loss": (losses["loss_cluster"] + over) / 2, "loss_overcluster": over}
+        losses["loss_per_head"] = loss_cluster.detach()
+        return self.with_constraints(losses, self.constraints(logits, mask_lab))
+
+    def with_constraints(self, losses: dict[str, Tensor], constraints: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The losses with weighted constraints in ``loss``, and ``<k>_loss`` of each beside it."""
+        for name, value in constraints.items():
             losses["loss"] = losses["loss"] + self.hparams[f"factor_{name}"] * value
             losses[f"{name}_loss"] = value
         return losses
@@ -112,11 +127,13 @@ class Discoverer(pl.LightningModule):
         self, logits_lab: Tensor, logits_unlab: Tensor, labels: Tensor, mask_lab: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Swapped prediction over known and novel classes (UNO, eq. 3): full logits, and each head's loss (H,)."""
-        num_heads, num_large_crops = logits_unlab.shape[1], self.hparams["num_large_crops"]
-        logits_lab = logits_lab.unsqueeze(1).expand(-1, num_heads, -1, -1)  # (V, H, B, L)
-        logits = torch.cat([logits_lab, logits_unlab], dim=-1)  # (V, H, B, L+K)
-        targets = self.targets(logits_unlab[:num_large_crops], labels, mask_lab)
-        return logits, swapped_prediction(logits, targets, num_large_crops, self.hparams["temperature"])
+        logits = full_logits(logits_lab, logits_unlab)  # (V, H, B, L+K)
+        targets = self.targets(logits_unlab[: self.hparams["num_large_crops"]], labels, mask_lab)
+        return logits, self.swapped_prediction(logits, targets)
+
+    def swapped_prediction(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each head (H,), from logits (V, H, B, L+K) and targets (large, H, B, L+K)."""
+        return swapped_prediction(logits, targets, len(targets), self.hparams["temperature"])
 
     def targets(self, logits_unlab: Tensor, labels: Tensor, mask_lab: Tensor) -> Tensor:
         """Targets (large, H, B, L+K): the label of a labelled row, Sinkhorn's assignment of any other."""
@@ -126,6 +143,10 @@ class Discoverer(pl.LightningModule):
 
     # The loop
 
+    def outputs(self, views: Sequence[Tensor], labels: Tensor) -> dict[str, Tensor]:
+        """What :meth:`compute_losses` takes, from a batch."""
+        return self.model(views)
+
     def on_train_epoch_start(self) -> None:
         # Here alone: the published code resets before validation too, and its best head is then always head 0.
         self.loss_per_head.zero_()
@@ -134,7 +155,7 @@ class Discoverer(pl.LightningModule):
     def training_step(self, batch: tuple[Sequence[Tensor], Tensor], batch_idx: int) -> Tensor:
         views, labels = batch
         self.model.normalize_prototypes()
-        losses = self.compute_losses(self.model(views), labels)
+        losses = self.compute_losses(self.outputs(views, labels), labels)
         self.loss_per_head += losses.pop("loss_per_head").nan_to_num(0.0, 0.0, 0.0)  # such a step is told elsewhere
         self.means.update(losses)
         return losses["loss"]

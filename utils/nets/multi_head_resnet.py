@@ -22,7 +22,8 @@ class MultiHeadResNet(nn.Module):
         num_labeled: L.
         num_unlabeled: U; ignored without heads.
         hidden_dim, proj_dim, num_hidden_layers: of the projectors.
-        overcluster_factor: prototypes of the second bank for each one of the first.
+        overcluster_factor: prototypes of the second bank for each one of the first; 0: there is none.
+        unit_features: whether projectors see features of length 1, as in the first version of UNO.
         num_heads: H; 0 or None builds the pretraining network, which has the labelled head alone.
         encoder: takes the place of the ResNet; called as ``encoder(images, num_views)``, and has ``num_features``.
     """
@@ -40,19 +41,25 @@ class MultiHeadResNet(nn.Module):
         num_hidden_layers: int = 1,
         width: int = 64,
         encoder: nn.Module | None = None,
+        unit_features: bool = False,
     ) -> None:
         super().__init__()
         self.encoder: Any = Encoder(arch, low_res, width) if encoder is None else encoder
         features: Any = self.encoder.num_features
         self.head_lab = Prototypes(features, num_labeled)
         self.num_heads = num_heads or 0
+        self.unit_features = unit_features
+        self.novel_banks: dict[str, MultiHead] = {}  # with projectors; by the end of their outputs' names
         if self.num_heads:
             sizes = {"hidden_dim": hidden_dim, "proj_dim": proj_dim}
             counts = {"num_heads": self.num_heads, "num_hidden_layers": num_hidden_layers}
             self.head_unlab = MultiHead(features, **sizes, num_prototypes=num_unlabeled, **counts)
-            self.head_unlab_over = MultiHead(
-                features, **sizes, num_prototypes=num_unlabeled * overcluster_factor, **counts
-            )
+            self.novel_banks["unlab"] = self.head_unlab
+            if overcluster_factor:
+                self.head_unlab_over = MultiHead(
+                    features, **sizes, num_prototypes=num_unlabeled * overcluster_factor, **counts
+                )
+                self.novel_banks["unlab_over"] = self.head_unlab_over
         self.to(memory_format=torch.channels_last)
         self.banks = [module for module in self.modules() if isinstance(module, Prototypes)]
 
@@ -76,14 +83,17 @@ class MultiHeadResNet(nn.Module):
             return {name: value[0] for name, value in self.forward([views]).items()}
         feats = self.encode(views)
         with torch.autocast(feats.device.type, enabled=False):
-            full = feats.to(torch.promote_types(feats.dtype, torch.float32))
-            logits_lab = self.head_lab(F.normalize(full, dim=-1).to(self.head_lab.prototypes.weight.dtype))
-        outputs = {"feats": feats, "logits_lab": logits_lab}
+            unit = F.normalize(feats.to(torch.promote_types(feats.dtype, torch.float32)), dim=-1)
+            outputs = {"feats": feats, **self.cosines(unit.to(self.head_lab.prototypes.weight.dtype))}
         if self.num_heads:
-            banks = forward_banks([self.head_unlab, self.head_unlab_over], feats)
-            for name, (logits, projections) in zip(("unlab", "unlab_over"), banks, strict=True):
+            banks = forward_banks(list(self.novel_banks.values()), unit if self.unit_features else feats)
+            for name, (logits, projections) in zip(self.novel_banks, banks, strict=True):
                 outputs |= {f"logits_{name}": logits, f"proj_feats_{name}": projections}
         return outputs
+
+    def cosines(self, unit: Tensor) -> dict[str, Tensor]:
+        """Logits of the banks that see features (V, B, D) of length 1 without a projector."""
+        return {"logits_lab": self.head_lab(unit)}
 
     def encode(self, views: Sequence[Tensor]) -> Tensor:
         """Features (V, B, D) of V views; neighbours of one size share a pass through the encoder.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from utils.cli.methods import Method
 from utils.report import clusters, figures, page
 from utils.report.collect import Collection
 from utils.report.published import published
@@ -56,7 +57,7 @@ def write_report(found: Collection, metrics: Mapping[str, float], folder: Path, 
             ("Features", shown["Features"]),
             ("Heads", shown["Heads"]),
             ("Curves", shown["Curves"]),
-            ("Settings", settings(hparams)),
+            ("Settings", settings(hparams, found.discoverer.method)),
         ],
     )
     return path
@@ -117,7 +118,7 @@ def cards(sheets: Sequence[clusters.Sheet]) -> list[str]:
     return [page.card(sheet.title, page.tiles(sheet.groups)) for sheet in sheets]
 
 
-def settings(hparams: Mapping) -> str:
+def settings(hparams: Mapping, method: Method | None = None) -> str:
     """The command that repeats the run, and all settings."""
     rows = [
         (name, yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip())
@@ -133,7 +134,7 @@ def settings(hparams: Mapping) -> str:
     )
     return (
         page.paragraph("The command to repeat the run:")
-        + page.code(reproduce_command(hparams))
+        + page.code(reproduce_command(hparams, method))
         + page.paragraph(f"This report was made with {versions}.")
         + page.table(("setting", "value"), rows, numbers=False)
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from utils.cli.flag_types import AUTO
 from utils.cli.flags import flags_of
+from utils.cli.methods import Method
 from utils.cli.settings import RECORDED
 from utils.data.specs import dataset_spec
 
@@ -14,15 +15,19 @@ FACTOR = "factor_"
 
 
 def discovery_main(hparams: Mapping[str, Any]) -> str:
-    """The main of a run: its constraints are in the file's name."""
+    """The main of a run: its constraints are in the file's name; or the file of its method."""
+    if hparams.get("baseline"):
+        return f"baselines/{hparams['baseline']}.py"
     constraints = [name.removeprefix(FACTOR) for name in hparams if name.startswith(FACTOR)]
     return "_".join(["main_discover", *constraints]) + ".py"
 
 
-def reproduce_words(hparams: Mapping[str, Any]) -> list[str]:
+def reproduce_words(hparams: Mapping[str, Any], method: Method | None = None) -> list[str]:
     """The flags that differ from the defaults of discovery for this dataset, and the weights of all constraints."""
     preset = dataset_spec(hparams["dataset"]).defaults.get("discover", {})
-    defaults = {flag.name: preset.get(flag.name, flag.default_for("discover")) for flag in flags_of("discover")}
+    preset = method.preset(hparams["dataset"], preset) if method else preset
+    flags = [*flags_of("discover"), *(method.rows if method else [])]
+    defaults = {flag.name: preset.get(flag.name, flag.default_for("discover")) for flag in flags}
     defaults["image_size"] = dataset_spec(hparams["dataset"]).image_size  # which a run fills in
     given = {name: value for name, value in hparams.items() if name not in (*RECORDED, *NOT_GIVEN)}
     given["pretrained"] = hparams.get("pretrained") or hparams.get("pretrained_from")
@@ -39,6 +44,6 @@ def reproduce_words(hparams: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def reproduce_command(hparams: Mapping[str, Any]) -> str:
+def reproduce_command(hparams: Mapping[str, Any], method: Method | None = None) -> str:
     """The command as one line for a shell."""
-    return shlex.join(["python", discovery_main(hparams), *reproduce_words(hparams)])
+    return shlex.join(["python", discovery_main(hparams), *reproduce_words(hparams, method)])

@@ -1,0 +1,147 @@
+"""Every method of baselines/: a run, its checkpoint in the other mains, going on, the command line."""
+
+import ast
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import main_predict
+from baselines.__main__ import table
+from tests.conftest import tiny_discovery, tiny_pretraining
+from utils import cli
+from utils.cli.baseline_flags import BASELINE
+from utils.errors import UserError
+from utils.inference.discovery_checkpoint import load_discoverer
+from utils.inference.evaluate_checkpoint import evaluate
+from utils.methods.named import baseline_module, baseline_names
+from utils.report.reproduce import reproduce_command
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = baseline_names()
+STATEFUL = {"comex", "ncl"}  # what they remember of the steps before has to be in the checkpoint
+TRAINED = [name for name in NAMES if hasattr(baseline_module(name), "Discoverer")]
+ONE_HEAD = [name for name in TRAINED if baseline_module(name).METHOD.always.get("num_heads") == 1]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return tiny_pretraining(tmp_path_factory.mktemp("weights"))
+
+
+def run(name, folder, weights, *flags, run_name="run", discoverer=None):
+    heads = ["--num_heads", "1"] if name in ONE_HEAD else []
+    discoverer = discoverer or baseline_module(name).Discoverer
+    return tiny_discovery(folder, "--pretrained", str(weights), *heads, *flags, discoverer=discoverer, name=run_name)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_and_what_reads_its_checkpoint(name, tmp_path, weights):
+    trainer = run(name, tmp_path, weights, "--report", "--max_epochs", "1", "--limit_train_batches", "2")
+    folder = tmp_path / "logs" / "run"
+    assert (folder / "report.html").is_file()
+    logged = trainer.callback_metrics
+    assert {"loss", "lr", "unlab/train/acc/best", "unlab/test/acc/avg", "lab/test/acc", "joint/all"} <= logged.keys()
+    module = load_discoverer(str(folder / "last.ckpt"))
+    assert type(module).__module__ == f"baselines.{name}"
+
+    metrics = evaluate(cli.parse("evaluate", ["--checkpoint", str(folder / "last.ckpt")]))
+    assert metrics == pytest.approx({key: float(logged[key]) for key in metrics}, abs=1e-7)
+    Image.new("L", (9, 9), 255).save(tmp_path / "white.png")
+    out = tmp_path / "predictions.csv"
+    words = ["--checkpoint", str(folder / "last.ckpt"), "--images", str(tmp_path / "white.png"), "--out", str(out)]
+    assert main_predict.main(cli.parse("predict", words)) == 0
+    assert len(out.read_text().splitlines()) == 2
+
+    words = shlex.split(reproduce_command(module.hparams, module.method))
+    assert words[:2] == ["python", f"baselines/{name}.py"]
+    again = vars(cli.parse("discover", words[2:], factors=module.factors, method=module.method))
+    unlike = {key for key, value in again.items() if module.hparams.get(key) != value}
+    assert unlike <= {"pretrained", "class_names", "image_size"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in STATEFUL else pytest.mark.slow) for name in TRAINED]
+)
+def test_a_stopped_run_goes_on_as_if_it_had_not(name, tmp_path, weights):
+    class Stopping(baseline_module(name).Discoverer):
+        def on_train_epoch_start(self):
+            super().on_train_epoch_start()
+            if self.current_epoch == 2:
+                raise RuntimeError("stopped")
+
+    run(name, tmp_path, weights, run_name="whole")
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(name, tmp_path, weights, "--checkpoint_minutes", "0", discoverer=Stopping)
+    run(name, tmp_path, weights, "--resume_from_checkpoint", "auto")
+    states = [load(tmp_path / "logs" / folder / "last.ckpt") for folder in ("whole", "run")]
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        assert torch.equal(value, states[1][key]), key
+
+
+def load(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_says_what_it_is(name):
+    """A claim with the paper, the command, the numbers; the row of the table; flags that the table of flags has."""
+    module = baseline_module(name)
+    assert module.METHOD.name == name
+    text = module.__doc__
+    assert f"python -m baselines.{name} " in text
+    assert "Published" in text
+    for value in module.METHOD.published:
+        assert value is None or f"{value:.1f}" in text
+    known = {flag.name for group in BASELINE.values() for flag in group}
+    assert set(module.METHOD.flags) <= known
+    command = text[text.index(f"python -m baselines.{name}") :].split("\n\n")[0]
+    words = shlex.split(command.replace("\\\n", " "))[3:]
+    calls = [call for call in ast.walk(ast.parse(Path(module.__file__).read_text())) if is_parse(call)]
+    cli.parse(calls[0].args[0].value, words, method=module.METHOD)
+
+
+def is_parse(node):
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "cli.parse"
+
+
+def test_every_flag_belongs_to_a_method_and_the_table_has_all():
+    used = {flag for name in NAMES for flag in baseline_module(name).METHOD.flags}
+    assert used == {flag.name for group in BASELINE.values() for flag in group}
+    lines = table().splitlines()
+    assert len(lines) == len(NAMES) + 2
+    assert any(line.split()[2] == "baselines.uno_v1" and "96.1" in line for line in lines)
+
+
+@pytest.mark.parametrize("words", [["-m", "baselines.uno_v1", "--help"], ["baselines/uno_v1.py", "--help"]])
+def test_both_ways_to_run_a_file_answer_without_torch(words):
+    code = f"import runpy, sys; sys.argv = {words[-2:]!r}; "
+    start = (
+        "runpy.run_module('baselines.uno_v1', run_name='__main__')"
+        if words[0] == "-m"
+        else "runpy.run_path('baselines/uno_v1.py', run_name='__main__')"
+    )
+    code += f"\ntry:\n    {start}\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "loss = cluster + over-cluster" in done.stdout
+
+
+def test_a_checkpoint_cannot_name_other_code(tmp_path, tiny_run):
+    path = tmp_path / "other.ckpt"
+    checkpoint = torch.load(tiny_run[0] / "last.ckpt", weights_only=True)
+    for name in ("os", "..main_discover", "__main__", "nobody"):
+        checkpoint["hyper_parameters"]["baseline"] = name
+        torch.save(checkpoint, path)
+        with pytest.raises(UserError, match="unknown baseline"):
+            load_discoverer(str(path))
+
+
+def test_a_run_does_not_go_on_from_another_method(tmp_path, tiny_run, weights):
+    with pytest.raises(UserError, match=r"it has --baseline None, this one uno_v1"):
+        run("uno_v1", tmp_path, weights, "--resume_from_checkpoint", str(tiny_run[0] / "last.ckpt"))
