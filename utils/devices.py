@@ -1,11 +1,27 @@
 """The devices that ``--gpus`` and ``--num_processes`` mean. torch is imported when it is asked, not before."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from utils.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+
+LAUNCHED = (  # by torchrun, SLURM, LSF, Open MPI, MPICH; or by hand
+    *("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"),
+    "MASTER_ADDR",
+)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_of_machine() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def accelerator_and_devices(gpus: str | None, num_processes: int = 1) -> tuple[str, Any]:
@@ -30,12 +46,14 @@ def accelerator_and_devices(gpus: str | None, num_processes: int = 1) -> tuple[s
 
 
 def require_devices(gpus: str | None, num_processes: int = 1) -> None:
-    """Refuse GPUs that are asked for and not there.
+    """Refuse GPUs that are asked for and not there, and far more processes than there are cores.
 
     Raises:
         UserError: saying how many there are.
     """
     accelerator, devices = accelerator_and_devices(gpus, num_processes)
+    if num_processes > max(2, cores()):  # two can be tried anywhere
+        raise UserError(f"--num_processes {num_processes} but this machine has {cores()} cores; choose at most as many")
     if accelerator != "gpu":
         return
     import torch
@@ -44,6 +62,29 @@ def require_devices(gpus: str | None, num_processes: int = 1) -> None:
     needed = max(devices) + 1 if isinstance(devices, list) else max(devices, 1)
     if needed > there:
         raise UserError(f"--gpus {gpus} but this machine has {there} GPUs; leave --gpus away to use the CPU")
+
+
+def count_processes(gpus: str | None, num_processes: int = 1, num_nodes: int = 1) -> int:
+    """How many processes train together; the devices have to be there."""
+    _, devices = accelerator_and_devices(gpus, num_processes)
+    if devices == -1:
+        import torch
+
+        devices = torch.cuda.device_count()
+    return num_nodes * (len(devices) if isinstance(devices, list) else devices)
+
+
+def require_launcher(num_nodes: int) -> None:
+    """Refuse several machines without what tells each of them who the others are: it would wait for them for ever.
+
+    Raises:
+        UserError: saying how such a run is started.
+    """
+    if num_nodes > 1 and not any(name in os.environ for name in LAUNCHED):
+        raise UserError(
+            f"--num_nodes {num_nodes} but this process was started alone and would wait for the others for ever: start "
+            "it on each machine with torchrun or srun (docs/scaling.md), or set MASTER_ADDR, MASTER_PORT and NODE_RANK"
+        )
 
 
 def torch_device(gpus: str | None) -> "torch.device":

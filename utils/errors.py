@@ -1,6 +1,14 @@
 """The one exception that is meant for the user: `cli.run` prints it as a single line and exits with its code."""
 
+import errno
+import re
 from collections.abc import Sequence
+
+ASKED_FOR = (  # how libraries spell the size that they did not get: torch on the CPU; torch on a GPU and numpy
+    re.compile(r"tried to allocate (?P<bytes>\d+) bytes"),
+    re.compile(r"(?:[Tt]ried to|Unable to) allocate (?P<size>[\d.]+ \w*i?B)\b"),
+)
+TOO_LARGE_TO_COUNT = ("Storage size calculation overflowed", "multiplication overflow", "array is too big")
 
 
 class UserError(ValueError):
@@ -25,6 +33,45 @@ def listed(names: Sequence[str]) -> str:
     'a, b'
     """
     return ", ".join(map(printable, names[:SHOWN])) + (f", … ({len(names)} in all)" if len(names) > SHOWN else "")
+
+
+def told(error: BaseException) -> UserError | None:
+    """What a library refuses for the user's settings as an error for the user; None for anything else.
+
+    That is memory which cannot be had, and what Lightning calls a misconfiguration.
+    """
+    if isinstance(error, UserError):
+        return error
+    if type(error).__name__ == "MisconfigurationException":
+        return UserError(" ".join(str(error).split()))
+    text = str(error)
+    found = next(filter(None, (pattern.search(text) for pattern in ASKED_FOR)), None)
+    overflow = any(phrase in text for phrase in TOO_LARGE_TO_COUNT)
+    refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if not (
+        isinstance(error, MemoryError)
+        or refused
+        or (isinstance(error, (RuntimeError, ValueError)) and (found or overflow))
+    ):
+        return None
+    size = "more than can be counted" if overflow else "of unknown size"
+    if found:
+        size = found["size"] if "size" in found.groupdict() else readable(int(found["bytes"]))
+    return UserError(
+        f"a piece of memory was asked for that is not there ({size}); lower --batch_size, --image_size, --width or "
+        "what else is large"
+    )
+
+
+def readable(size: int) -> str:
+    """A number of bytes for people.
+
+    >>> readable(61_440_000_000_000), readable(2048), readable(3)
+    ('55.9 TiB', '2.0 KiB', '3 B')
+    """
+    units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+    power = min((size.bit_length() - 1) // 10, len(units) - 1) if size else 0
+    return f"{size / 1024**power:.1f} {units[power]}" if power else f"{size} B"
 
 
 def printable(text: str) -> str:

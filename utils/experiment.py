@@ -13,10 +13,11 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils import cli
 from utils.cli.flag_types import AUTO, NCD_DATA
+from utils.cli.settings import remarks
 from utils.data import get_datamodule
 from utils.data.dead_workers import told_of_dead_workers
 from utils.data.discovery_datamodule import NCDDataModule
-from utils.devices import require_devices, torch_device
+from utils.devices import count_processes, require_devices, require_launcher, torch_device
 from utils.distributed import say
 from utils.errors import UserError
 from utils.inference.evaluate_checkpoint import write_discovery_report
@@ -84,6 +85,9 @@ def _fit(
     started = time.monotonic()
     silence_lightning()
     require_devices(args.gpus, args.num_processes)
+    require_launcher(args.num_nodes)
+    for remark in remarks(vars(args)):
+        say(f"warning: {remark}")
     folder = run_folder(args, stage)
     require_folder("log_dir", folder)
     resuming.require_checkpoint(args.resume_from_checkpoint)
@@ -96,6 +100,7 @@ def _fit(
     datamodule = get_datamodule(args, stage)
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
+    _require_batches(args, datamodule)
     args.image_size = datamodule.spec.image_size
     if isinstance(datamodule, NCDDataModule):
         args.image_size = datamodule.image_size
@@ -115,6 +120,28 @@ def _fit(
         with told_of_dead_workers():
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
     return trainer
+
+
+def _require_batches(args: argparse.Namespace, datamodule: pl.LightningDataModule) -> None:
+    """Refuse shares of the batches that are less than one.
+
+    Raises:
+        UserError: saying how many batches there are.
+    """
+    processes = count_processes(args.gpus, args.num_processes, args.num_nodes)
+    counts = {
+        "limit_train_batches": lambda: [len(datamodule.train_dataloader()) // processes],
+        "limit_val_batches": lambda: [-(-len(loader) // processes) for loader in datamodule.val_dataloader()],
+    }
+    for name, count in counts.items():
+        share = getattr(args, name, 1.0)
+        if isinstance(share, float) and 0 < share < 1:
+            fewest = min(filter(None, count()), default=1)
+            if int(fewest * share) < 1:
+                raise UserError(
+                    f"--{name} {share} of {fewest} batches is less than one; give a number of batches, such as 1, "
+                    "or a larger share"
+                )
 
 
 def _trainer(

@@ -6,6 +6,7 @@ Names and defaults are the published ones.
 from utils.cli import shared_flags as shared
 from utils.cli.flag_types import (
     AT_LEAST_ONE,
+    AT_LEAST_TWO,
     CD,
     CLUSTER,
     DISENTANGLE,
@@ -48,7 +49,7 @@ CONTRASTIVE: dict[str, tuple[Flag, ...]] = {
         Flag("backbone", "ResNet34", "ResNet18, ResNet34, ResNet50, ResNet101 or ResNet152", stages=DISENTANGLE),
         shared.WIDTH,
         Flag("hidden_dim", 128, "dimension of the instance projections", int, DISENTANGLE, AT_LEAST_ONE),
-        Flag("feature_num", 128, "number K of features", int, DISENTANGLE, AT_LEAST_ONE),
+        Flag("feature_num", 128, "number K of features", int, DISENTANGLE, AT_LEAST_TWO),
     ),
     "objective": (
         Flag(

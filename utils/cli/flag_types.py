@@ -3,6 +3,7 @@
 Imports nothing heavy: flags are parsed before anything else happens.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +40,10 @@ class Flag:
 
 def share_or_count(text: str) -> int | float:
     """``0.25`` is a share, ``20`` a number of batches, as in Lightning."""
-    return float(text) if "." in text else int(text)
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def count_or_auto(text: str) -> int | str:
@@ -65,9 +69,16 @@ def named_places(text: str) -> dict[str, str]:
     return {name.strip(): place.strip() for name, place in pairs}
 
 
-POSITIVE = (lambda value: value > 0, "above 0")
+LARGEST_SEED = 2**32 - 1  # numpy's
+POSITIVE = (lambda value: 0 < value < math.inf, "above 0 and finite")
+NOT_NEGATIVE = (lambda value: 0 <= value < math.inf, "at least 0 and finite")
+AT_LEAST_ZERO = (lambda value: value >= 0, "at least 0")
 AT_LEAST_ONE = (lambda value: value >= 1, "at least 1")
-NOT_NEGATIVE = (lambda value: value >= 0, "at least 0")
+AT_LEAST_TWO = (lambda value: value >= 2, "at least 2")
+BATCHES = (
+    lambda value: 0 < value <= 1 if isinstance(value, float) else value >= 1,
+    "a number of batches such as 20, or a share such as 0.25, above 0 and at most 1.0",
+)
 SHARE_OR_WORD = (
     lambda value: value in ("all", "none") or (not isinstance(value, str) and 0 < value <= 1),
     "all, none or a share above 0 and at most 1",

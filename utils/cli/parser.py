@@ -12,9 +12,9 @@ from utils.cli.flag_types import CD, NCD_DATA
 from utils.cli.flags import groups_of
 from utils.cli.methods import Method
 from utils.cli.run_names import default_comment
-from utils.cli.settings import check, factor_flag
+from utils.cli.settings import check, check_new_run, factor_flag
 from utils.cli.trainer_arguments import trainer_arguments
-from utils.errors import UserError, printable
+from utils.errors import UserError, printable, told
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,6 +85,7 @@ def parse(
         parser = build_parser(stage, factors, doc, preset, method)
         args = parser.parse_args(argv)
         check(vars(args), stage, method)
+        check_new_run(vars(args))
         if stage in NCD_DATA:
             refuse_contradictions(vars(args), sys.argv[1:] if argv is None else argv)
         if hasattr(args, "train"):
@@ -142,10 +143,11 @@ def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> 
     """
     try:
         code = main(args)
-    except UserError as error:
-        if args.debug:
+    except Exception as error:
+        problem = told(error)
+        if args.debug or problem is None:
             raise
-        print(f"{os.path.basename(sys.argv[0])}: error: {printable(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        print(f"{os.path.basename(sys.argv[0])}: error: {printable(str(problem))}", file=sys.stderr)
+        sys.exit(problem.exit_code)
     if isinstance(code, int) and code:
         sys.exit(code)

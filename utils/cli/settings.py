@@ -1,7 +1,9 @@
 """Settings by the names of the flags: defaults, completion and checks, from the table in :mod:`utils.cli.flags`."""
 
 import difflib
+import math
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from utils.cli.backbone_settings import what_is_trained
@@ -10,6 +12,7 @@ from utils.cli.flags import flags_of
 from utils.cli.methods import Method
 from utils.errors import UserError
 
+LARGEST = 2**31 - 1  # of a whole number: sizes and counts beyond it overflow somewhere
 RECORDED = {
     "pretrained_from": None,
     "class_names": None,
@@ -69,5 +72,40 @@ def check(settings: Mapping[str, Any], stage: str, method: Method | None = None)
         value = settings[flag.name]
         if flag.check and value is not None and not flag.check[0](value):
             raise UserError(f"--{flag.name} is {value} but must be {flag.check[1]}")
+        if isinstance(value, int) and value > LARGEST and flag.name != "seed":
+            raise UserError(f"--{flag.name} is {value} but must be at most {LARGEST}")
     if stage == "discover" and settings["num_large_crops"] + settings["multicrop"] * settings["num_small_crops"] < 2:
         raise UserError("swapped prediction needs two views: raise --num_large_crops or add --multicrop")
+
+
+def check_new_run(settings: Mapping[str, Any]) -> None:
+    """Refuse what a run that begins should not have; a checkpoint of an older one that has it can still be read.
+
+    Raises:
+        UserError: naming the flag, its value and what it has to be.
+    """
+    run_name, comment = settings.get("run_name"), settings.get("comment")
+    if run_name is not None and not _is_below(run_name):
+        raise UserError(f"--run_name is '{run_name}' but must name a folder below --log_dir, without '..'")
+    if comment is not None and ("/" in comment or not comment.isprintable()):
+        raise UserError(f"--comment is '{comment}' but must be a part of a file's name: printable, without '/'")
+    if settings.get("min_lr", 0.0) > settings.get("base_lr", math.inf):
+        raise UserError(
+            f"--min_lr is {settings['min_lr']} and --base_lr {settings['base_lr']}, but warm-up rises from the first "
+            "to the second: lower --min_lr too"
+        )
+
+
+def _is_below(name: str) -> bool:
+    """Whether a path stays in the folder that it is relative to, and is not that folder itself."""
+    path = PurePath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and name.isprintable()
+
+
+def remarks(settings: Mapping[str, Any]) -> list[str]:
+    """What a run may have, but its user should know."""
+    warmup, epochs = settings.get("warmup_epochs", 0), settings.get("max_epochs", math.inf)
+    if warmup < epochs:
+        return []
+    reached = "is reached in the last epoch alone" if warmup == epochs else "is never reached"
+    return [f"--warmup_epochs {warmup} leaves nothing of --max_epochs {epochs}: --base_lr {reached}"]

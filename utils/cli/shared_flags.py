@@ -1,6 +1,21 @@
 """Flags that both families of mains have: each family's table names those rows in its own order."""
 
-from utils.cli.flag_types import ALL, AT_LEAST_ONE, CD, NCD, NOT_NEGATIVE, RUNS, TRAIN, Flag, share_or_count
+from utils.cli.flag_types import (
+    ALL,
+    AT_LEAST_ONE,
+    AT_LEAST_TWO,
+    AT_LEAST_ZERO,
+    BATCHES,
+    CD,
+    LARGEST_SEED,
+    NCD,
+    NOT_NEGATIVE,
+    RUNS,
+    TRAIN,
+    Flag,
+    share_or_count,
+)
+from utils.devices import cores
 
 PRECISIONS = {
     "16": "16-mixed",
@@ -25,19 +40,26 @@ BATCH_SIZE = Flag(
     "images in a batch, of each process",
     int,
     TRAIN,
-    AT_LEAST_ONE,
+    AT_LEAST_TWO,  # BatchNorm needs two
 )
 EVAL_BATCH_SIZE = Flag("eval_batch_size", 512, "images in a batch of evaluation", int, ALL, check=AT_LEAST_ONE)
 NUM_WORKERS = Flag(
     "num_workers",
-    {"predict": 2, "others": 10},
+    {"predict": min(2, cores()), "others": min(10, cores())},  # of the published 10 those that can run
     "processes that decode images from disk (not used for arrays)",
     int,
     ALL,
-    NOT_NEGATIVE,
+    AT_LEAST_ZERO,
 )
 WIDTH = Flag("width", 64, "channels of the ResNet's first stage", int, RUNS, AT_LEAST_ONE)
-SEED = Flag("seed", {"disentangle": 42, "others": 0}, "seed of weights, order and views", int, RUNS, NOT_NEGATIVE)
+SEED = Flag(
+    "seed",
+    {"disentangle": 42, "others": 0},
+    "seed of weights, order and views",
+    int,
+    RUNS,
+    (lambda value: 0 <= value <= LARGEST_SEED, f"from 0 to {LARGEST_SEED}"),
+)
 LOG_DIR = Flag("log_dir", "logs", "folder of all runs", stages=RUNS)
 RUN_NAME = Flag(
     "run_name",
@@ -83,13 +105,14 @@ ON_NONFINITE = Flag(
     extra={"choices": ["stop", "skip"]},
 )
 LIMIT_TRAIN_BATCHES = Flag(
-    "limit_train_batches", 1.0, "share (0.25) or number (20) of training batches", share_or_count, TRAIN
+    "limit_train_batches", 1.0, "share (0.25) or number (20) of training batches", share_or_count, TRAIN, BATCHES
 )
 FAST_DEV_RUN = Flag(
     "fast_dev_run",
     False,
     "run N (1) batches of everything and stop",
     stages=TRAIN,
+    check=AT_LEAST_ZERO,
     extra={"nargs": "?", "const": 1, "type": int},
 )
 PROFILER = Flag(

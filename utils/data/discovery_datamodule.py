@@ -15,14 +15,14 @@ from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
 from utils.data.file_loaders import FileEvalLoader, FileViewLoader
 from utils.data.image_datamodule import ImageDataModule
 from utils.data.loaders import EvalLoader, ViewLoader
-from utils.data.selection import ImageNames, Subsets, check_batch_size, describe_split, select
+from utils.data.selection import ImageNames, Subsets, check_batch_size, check_memory, describe_split, select
 from utils.data.sizes import fit_size
 from utils.data.sources.readers import load_source
 from utils.data.specs import dataset_spec
 from utils.data.splits import check_counts, make_split
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.pipeline import ViewPipeline
-from utils.transforms.spec import BackboneData
+from utils.transforms.spec import BackboneData, ViewSpec
 
 LOADERS = {"pretrain": ("lab/test",), "discover": ("unlab/train", "unlab/test", "lab/test")}
 
@@ -136,6 +136,7 @@ class NCDDataModule(ImageDataModule):
             self.test_names = ImageNames("test", subsets.test_rows, source.test_paths)
             self._ready = True
         self._check_batch_size()
+        check_memory(self.batch_size, [view.size for view in self._views()])
 
     def _keep(self, source: ImageArrays | ImageFiles, subsets: Subsets) -> None:
         """What a datamodule on top of this one needs of the source."""
@@ -152,7 +153,7 @@ class NCDDataModule(ImageDataModule):
     def train_dataloader(self) -> ViewLoader | FileViewLoader:
         """The training batches of this process."""
         self._check_batch_size()
-        views = [self.spec.large] * self.num_large_crops + [self.spec.small] * self.num_small_crops
+        views = self._views()
         pipeline = ViewPipeline(views, self.spec.mean, self.spec.std)
         labels = self.training_labels()
         common = {"batch_size": self.batch_size, "seed": self.seed, "epoch": self._current_epoch, **self._place()}
@@ -205,6 +206,10 @@ class NCDDataModule(ImageDataModule):
             return EvalLoader(images, truth, pipeline, rows=shown, **common)
         paths = [images[row] for row in rows]
         return FileEvalLoader(paths, targets[rows], pipeline, num_workers=self.num_workers, **common)
+
+    def _views(self) -> list[ViewSpec]:
+        """Laws of the views of an image."""
+        return [self.spec.large] * self.num_large_crops + [self.spec.small] * self.num_small_crops
 
     def _half_batches(self) -> bool:
         return self.spec.half_batches and self.mode == "discover"

@@ -14,7 +14,7 @@ from utils.data.image_datamodule import ImageDataModule
 from utils.data.images import read_image
 from utils.data.loaders import EvalLoader, ViewLoader
 from utils.data.randomness import Stream, stream_seed
-from utils.data.selection import Images, check_batch_size, named_classes, to_tensor
+from utils.data.selection import Images, check_batch_size, check_memory, named_classes, to_tensor
 from utils.data.sources.readers import load_source
 from utils.data.specs import dataset_spec
 from utils.errors import UserError
@@ -120,6 +120,7 @@ class ContrastiveDataModule(ImageDataModule):
             self._ready = True
         if stage != "validate":
             check_batch_size(self.batch_size, self._place()["world_size"], len(self.images), half_batches=False)
+            check_memory(self.batch_size, [self.spec.large.size] * 2)
 
     def describe(self) -> list[str]:
         """Lines for the start-up screen."""

@@ -13,6 +13,7 @@ from utils.data.dead_workers import told_of_dead_workers
 from utils.data.file_datasets import Batch, EvalFiles, ViewFiles, collate, unpack
 from utils.data.loaders import EvalBatch, ViewBatch
 from utils.data.randomness import Stream, stream_seed
+from utils.data.workers import usable_workers
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.pipeline import ViewPipeline
 from utils.transforms.spec import ViewSpec
@@ -122,6 +123,7 @@ class FileViewLoader:
         self.pipeline, self.epoch, self.start = pipeline, epoch, start
         self.seed, self.rank = seed, rank
         self.batches = EpochBatches(*batch_groups(labels, batch_size, half_labeled), seed, rank, world_size)
+        num_workers = usable_workers(num_workers, len(self.batches))
         self._loader = DataLoader(
             ViewFiles(paths, labels, views, seed),
             batch_sampler=self.batches,
@@ -177,11 +179,12 @@ class FileEvalLoader:
     ) -> None:
         self.device = torch.device(device)
         self.pipeline = pipeline
+        files = EvalFiles(paths[rank::world_size], labels[rank::world_size], pipeline)
         self._loader: DataLoader = DataLoader(
-            EvalFiles(paths[rank::world_size], labels[rank::world_size], pipeline),
+            files,
             batch_size=batch_size,
             collate_fn=collate,
-            num_workers=num_workers,
+            num_workers=usable_workers(num_workers, -(-len(files) // batch_size)),
             pin_memory=self.device.type == "cuda",
         )
 

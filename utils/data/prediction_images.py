@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from utils.data.file_datasets import EvalFiles
 from utils.data.images import SUFFIXES, PassedOver, list_images, passed_over_text
+from utils.data.workers import usable_workers
 from utils.errors import UserError
 from utils.files import special_kind
 from utils.transforms.eval_pipeline import EvalPipeline
@@ -66,7 +67,10 @@ class ForeignLoader:
         self.errors: dict[int, str] = {}
         files = TolerantFiles(paths, np.zeros(len(paths), np.int64), pipeline)
         self._loader: DataLoader = DataLoader(
-            files, batch_size=batch_size, collate_fn=list, num_workers=min(num_workers, -(-len(paths) // batch_size))
+            files,
+            batch_size=batch_size,
+            collate_fn=list,
+            num_workers=usable_workers(num_workers, -(-len(paths) // batch_size)),
         )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from utils.data.containers import ImageArrays, ImageFiles
 from utils.data.splits import ClassSplit
-from utils.errors import UserError, printable
+from utils.devices import memory_of_machine
+from utils.errors import UserError, printable, readable
 
 Images = Tensor | list[str]
 NAMED = 5  # classes named on the start-up screen
@@ -77,7 +78,7 @@ def select(
         seed: of that draw.
 
     Raises:
-        UserError: when no labelled image is left to train on, or in discovery no other.
+        UserError: when no labelled image is left to train on, or in discovery no other, or fewer than novel classes.
     """
     train_rows, train_targets = _rows(source.train_labels, split, only_labeled, unknown=True)
     test_rows, test_targets = _rows(source.test_labels, split, only_labeled, unknown=False)
@@ -92,6 +93,12 @@ def select(
         raise UserError(
             f"all training images among the {source.origin} are of labelled classes, so that nothing can be "
             "discovered; lower --num_labeled_classes or add unlabelled images"
+        )
+    others = int((~labeled).sum())
+    if not only_labeled and split.num_unlabeled > max(others, len(split.novel_names)):
+        raise UserError(
+            f"--num_unlabeled_classes {split.num_unlabeled}: only {others} training images are not of labelled "
+            f"classes; choose at most {others}"
         )
     if isinstance(source, ImageArrays):
         return Subsets(
@@ -176,9 +183,28 @@ def check_batch_size(batch_size: int, world_size: int, num_images: int, half_bat
         raise UserError(f"--batch_size {batch_size}: a batch is half labelled, half unlabelled; choose at least 2")
     if batch_size * world_size > num_images:
         processes = f" on each of {world_size} processes" if world_size > 1 else ""
+        most = num_images // world_size
+        advice = f"choose at most {most}" if most > 1 else "training needs at least two for each process"
         raise UserError(
-            f"--batch_size {batch_size}{processes} is larger than the {num_images} training images; "
-            f"choose at most {num_images // world_size}"
+            f"--batch_size {batch_size}{processes} is larger than the {num_images} training images; {advice}"
+        )
+
+
+def check_memory(batch_size: int, sides: Sequence[int]) -> None:
+    """Whether the views of one batch, in float32, can be in memory at all.
+
+    Args:
+        batch_size: of each process.
+        sides: of the views of an image, in pixels.
+
+    Raises:
+        UserError: if not, with both sizes.
+    """
+    needed, there = 4 * 3 * batch_size * sum(side * side for side in sides), memory_of_machine()
+    if needed > there:
+        raise UserError(
+            f"--batch_size {batch_size} with {len(sides)} views of {max(sides)} pixels takes {readable(needed)} for "
+            f"the images of one batch alone, and this machine has {readable(there)}; lower --image_size or --batch_size"
         )
 
 

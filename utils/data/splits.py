@@ -106,6 +106,8 @@ def make_split(
     if closed and num_unlabeled is not None:
         _check_sum(spec.name, len(class_names), num_labeled, num_unlabeled)
     choices = list(range(len(class_names))) if trainable is None else sorted(trainable)
+    if not choices:
+        raise UserError("no training image has a label; discovery starts from images of known classes")
     if num_labeled > len(choices):
         raise UserError(
             f"--num_labeled_classes {num_labeled}: there are training images of {len(choices)} classes only; "

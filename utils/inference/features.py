@@ -66,7 +66,7 @@ class PretrainedFeatures:
     def __init__(self, args: Namespace, path: str, device: torch.device) -> None:
         given = vars(args)
         unknown = args.num_unlabeled_classes == AUTO or given.get("num_unlabeled_estimated", False)
-        settings = {name: given[name] for name in given if name in resolve("discover", {})} | {"batch_size": 1}
+        settings = {name: given[name] for name in given if name in resolve("discover", {})} | {"batch_size": 2}
         settings |= {"num_unlabeled_estimated": unknown}
         if unknown:
             settings["num_unlabeled_classes"] = 1

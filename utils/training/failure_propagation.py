@@ -9,7 +9,7 @@ import torch.distributed as dist
 from pytorch_lightning.callbacks import Callback
 
 from utils.distributed import several_processes
-from utils.errors import UserError
+from utils.errors import told
 
 KEY = "first_failure"
 SECONDS_TO_SPEAK = 10.0  # for the process that failed first
@@ -21,13 +21,14 @@ class FailTogether(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, SystemExit) or not several_processes():
             return
-        mine = f"{trainer.global_rank} {exception.exit_code if isinstance(exception, UserError) else 1}"
+        problem = told(exception)
+        mine = f"{trainer.global_rank} {problem.exit_code if problem else 1}"
         first = mine
         try:
             store: Any = dist.distributed_c10d._get_default_store()
             first = store.compare_set(KEY, "", mine).decode()
         except (RuntimeError, ValueError):  # the process that keeps the store, the first one, is gone
-            if not isinstance(exception, UserError):
+            if problem is None:
                 first = "0 1"
         self._end_children(trainer, wait=first != mine)
         if first != mine:

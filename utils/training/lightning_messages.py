@@ -3,8 +3,13 @@
 import logging
 import warnings
 
-# The last one but one asks for a reduction, but what is logged is reduced already.
-USELESS = ("smaller than the logging interval", "LeafSpec", "sync_dist=True", "is not resumable")
+USELESS = (
+    "smaller than the logging interval",
+    "LeafSpec",
+    "sync_dist=True",  # what is logged is reduced already
+    "is not resumable",
+    "across ranks is zero",  # images of a kind that the data have none of; the start-up screen counts them
+)
 
 
 def silence_lightning() -> None:

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -67,3 +68,18 @@ def test_panels_have_a_legend_of_the_classes_unless_there_are_many():
     many = plot_panels(outputs, np.arange(140) % 30, [str(i) for i in range(30)])
     assert not many.legends
     assert [len(dots.get_offsets()) for dots in many.axes[1].collections] == [140]
+
+
+@pytest.mark.parametrize("shape", [(20, 8), (20, 1), (1, 8), (2, 8), (3, 1)])
+def test_samples_that_have_no_neighbours_are_on_one_spot(shape):
+    """A network that has collapsed, and a share of the images that is tiny: t-SNE itself would end the process."""
+    features = np.full(shape, 0.3, np.float32) if shape[0] > 3 else np.random.default_rng(0).random(shape)
+    np.testing.assert_array_equal(tsne(features), np.zeros((shape[0], 2)))
+    figure = plot_panels({"feature": torch.from_numpy(features)}, np.zeros(shape[0], int), ["a"])
+    assert figure.savefig(io.BytesIO()) is None
+
+
+def test_one_dimension_is_drawn():
+    points = tsne(np.random.default_rng(0).random((20, 1)), unit=False)
+    assert points.shape == (20, 2)
+    assert np.isfinite(points).all()

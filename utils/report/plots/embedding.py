@@ -23,7 +23,8 @@ def tsne(features: np.ndarray, seed: int = 0, unit: bool = True, max_iter: int =
     """Positions (N, 2) float32 that keep neighbours together (van der Maaten and Hinton, 2008).
 
     Args:
-        features: (N, D), N >= 4; brought to 50 dimensions by PCA first.
+        features: (N, D); brought to 50 dimensions by PCA first. Fewer than 4 samples, and samples that are all the
+            same, as those of a network that has collapsed, have no neighbours to keep: they are put on one spot.
         seed: of PCA and t-SNE.
         unit: put features on the unit sphere first, as the heads of discovery see them.
         max_iter: of t-SNE.
@@ -33,6 +34,12 @@ def tsne(features: np.ndarray, seed: int = 0, unit: bool = True, max_iter: int =
 
     if unit:
         features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    if len(features) < 4 or np.ptp(features, axis=0).max() < 1e-12:
+        return np.zeros(
+            (len(features), 2), np.float32
+        )  # t-SNE itself ends the process: its start divides by the spread
+    if features.shape[1] == 1:
+        features = np.pad(features, ((0, 0), (0, 1)))
     if min(features.shape) > 50:
         features = PCA(50, random_state=seed).fit_transform(features)
     perplexity = min(30.0, (len(features) - 1) / 3)
