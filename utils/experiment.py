@@ -20,6 +20,7 @@ from utils.data.discovery_datamodule import NCDDataModule
 from utils.devices import count_processes, require_devices, require_launcher, torch_device
 from utils.distributed import say
 from utils.errors import UserError
+from utils.files import remove_unfinished
 from utils.inference.evaluate_checkpoint import write_discovery_report
 from utils.methods.discoverer import Discoverer
 from utils.methods.disentangler import Disentangler
@@ -113,12 +114,17 @@ def _fit(
         compile_step(module)
     with resuming.own_folder(folder), Interruptions().installed() as interruptions:
         resume = resuming.find_checkpoint(args.resume_from_checkpoint, folder, vars(args))
-        resuming.make_ready(folder, resumed=resume is not None)
+        rank_zero_only(remove_unfinished)(folder)
         trainer = _trainer(args, folder, extra, started, resume is not None, interruptions)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
         with told_of_dead_workers():
             trainer.fit(module, datamodule=datamodule, ckpt_path=resume, weights_only=True)
+    if not args.fast_dev_run and not callbacks.has_trained(trainer):
+        raise UserError(
+            f"nothing was trained: not one step of an epoch was made with --limit_train_batches "
+            f"{args.limit_train_batches}; nothing was written"
+        )
     return trainer
 
 
@@ -167,7 +173,7 @@ def _trainer(
         logger=loggers,
         plugins=plugins,
         callbacks=[
-            callbacks.StartScreen(folder),
+            callbacks.StartScreen(folder, resumed),
             NonFinite(folder, args.on_nonfinite),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
             *extra,  # before the checkpoint, which holds their state

@@ -20,6 +20,7 @@ from utils import files
 from utils.distributed import say
 from utils.errors import printable
 from utils.training.loggers import CSVLogger
+from utils.training.resuming import make_ready
 
 SHOWN = (
     *("loss", "loss_supervised", "loss_instance", "loss_feature", "val/acc"),
@@ -28,13 +29,20 @@ SHOWN = (
 
 
 class StartScreen(Callback):
-    """One screen before training: data, split, model, device, where files go."""
+    """One screen before training: data, split, model, device, where files go.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: of the run, which is made ready now that there is something to train.
+        resumed: whether the run goes on.
+    """
+
+    def __init__(self, folder: Path, resumed: bool) -> None:
+        self.folder, self.resumed = folder, resumed
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            make_ready(self.folder, self.resumed)
         settings = pl_module.hparams
         device = pl_module.device
         name = (
@@ -51,7 +59,8 @@ class StartScreen(Callback):
         ]
         text = "\n".join(lines)
         say(text)
-        _append(self.folder / "log.txt", text)
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            _append(self.folder / "log.txt", text)
 
 
 def _model_line(pl_module: pl.LightningModule) -> str:
@@ -99,7 +108,8 @@ class Progress(Checkpoint):
         shown = {name: float(trainer.callback_metrics[name]) for name in SHOWN if name in trainer.callback_metrics}
         values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
         line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {values}  {timedelta(seconds=round(left))} left"
-        _append(self.log_file, line)
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            _append(self.log_file, line)
         if self.bar is not None:
             self.bar.set_postfix_str(values, refresh=False)
         elif self.enabled and (now - self.said >= self.seconds_between_lines or epoch in (1, epochs)):
@@ -123,7 +133,7 @@ class SavePretrained(Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if has_trained(trainer):
             files.save_weights(self.path, pl_module.model, pl_module.hparams["class_names"])  # type: ignore[arg-type]
             say(f"weights   {self.path}")
 
@@ -137,7 +147,7 @@ class RunFiles(Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not has_trained(trainer):
             return
         from utils.report.plots.confusion import plot_confusion
         from utils.report.plots.curves import plot_curves
@@ -161,6 +171,12 @@ class RunFiles(Callback):
             if isinstance(logger, WandbLogger):
                 logger.experiment.finish()
         say(f"metrics   {self.folder / 'metrics.json'}\ncurves    {self.folder / 'curves.png'}")
+
+
+def has_trained(trainer: pl.Trainer) -> bool:
+    """Whether a run has finished an epoch with steps in it, so that there is something to keep."""
+    finished = trainer.fit_loop.epoch_progress.current.processed > 0 and trainer.global_step > 0  # type: ignore[attr-defined]
+    return finished and not trainer.fast_dev_run  # type: ignore[attr-defined]
 
 
 def _append(path: Path, text: str) -> None:

@@ -28,6 +28,7 @@ class CSVLogger(Logger):
         super().__init__()
         self.folder = folder
         self._rows: dict[int, dict[str, Any]] = {}
+        self._settings: dict[str, Any] = {}
         if resume and self.path.is_file():
             with open(self.path, newline="") as file:
                 self._rows = {int(row["epoch"]): dict(row) for row in csv.DictReader(file)}
@@ -50,7 +51,7 @@ class CSVLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        write_text(self.folder / "hparams.yaml", yaml.safe_dump(dict(params), sort_keys=False))
+        self._settings = dict(params)  # written with the first row: until then an older run's files stay
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -78,6 +79,11 @@ class CSVLogger(Logger):
         return {name: float(value) for name, value in values.items() if name not in ("epoch", "step")}
 
     def _write(self) -> None:
+        if not self._rows:
+            return
+        if self._settings:
+            write_text(self.folder / "hparams.yaml", yaml.safe_dump(self._settings, sort_keys=False))
+            self._settings = {}
         columns = list(dict.fromkeys(name for row in self._rows.values() for name in row))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n")

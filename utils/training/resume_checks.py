@@ -62,6 +62,14 @@ def _position(path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, 
     return f"resuming  {path}: epoch {done + 1} of {epochs}, after step {step}; {steps}"
 
 
+def epochs_done(path: Path) -> int:
+    """How many epochs a checkpoint's run has finished; 0 for what is no checkpoint."""
+    try:
+        return int(files.load_torch(path)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    except (UserError, KeyError, TypeError):
+        return 0
+
+
 def nothing_found(folder: Path, last: str) -> str:
     """What ``auto`` says when a run's folder holds no checkpoint: the runs beside it may be the one that was meant."""
     text = f"note: no checkpoint in {folder}, so that a new run starts"

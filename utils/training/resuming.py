@@ -14,7 +14,7 @@ from utils import files
 from utils.distributed import say
 from utils.errors import UserError
 from utils.training.checkpoint_io import PREVIOUS
-from utils.training.resume_checks import check_checkpoint, nothing_found
+from utils.training.resume_checks import check_checkpoint, epochs_done, nothing_found
 
 LAST = "last.ckpt"
 REPLACED = "replaced.ckpt"
@@ -104,12 +104,16 @@ def _lock(folder: Path) -> int | None:
 
 @rank_zero_only
 def make_ready(folder: Path, resumed: bool) -> None:
-    """Clear a run's folder of what a killed one has left; a new run keeps the last checkpoint of the one before."""
-    files.remove_unfinished(folder)
-    if resumed:
+    """Called when training begins: a new run keeps the last good checkpoint of the one before in its folder.
+
+    A checkpoint that is kept already gives way to that of a run that has finished an epoch alone.
+    """
+    there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
+    if resumed or not there:
         return
-    (folder / "log.txt").unlink(missing_ok=True)
-    (folder / PREVIOUS).unlink(missing_ok=True)
-    if (folder / LAST).is_file():
-        os.replace(folder / LAST, folder / REPLACED)
-        say(f"note: {folder} held a run; its checkpoint is kept as {REPLACED}, the other files are replaced")
+    best = next((path for path in there if files.has_intact_digest(path)), there[0])
+    if not (folder / REPLACED).is_file() or epochs_done(best):
+        os.replace(best, folder / REPLACED)
+    for path in there:
+        path.unlink(missing_ok=True)
+    say(f"note: {folder} held a run; its checkpoint is kept as {REPLACED}, other files are replaced by and by")
