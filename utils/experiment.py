@@ -12,7 +12,7 @@ from pytorch_lightning.profilers import AdvancedProfiler, SimpleProfiler
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils import cli
-from utils.cli.flag_types import AUTO, NCD_DATA
+from utils.cli.flag_types import AUTO, DISCOVERING, NCD_DATA
 from utils.cli.settings import remarks
 from utils.data import get_datamodule
 from utils.data.dead_workers import told_of_dead_workers
@@ -24,6 +24,7 @@ from utils.files import remove_unfinished
 from utils.inference.evaluate_checkpoint import write_discovery_report
 from utils.methods.discoverer import Discoverer
 from utils.methods.disentangler import Disentangler
+from utils.methods.gcd_discoverer import GCDDiscoverer
 from utils.methods.pretrainer import Pretrainer
 from utils.nets.backbone import backbone_data
 from utils.nets.batch_norm import ViewSyncBatchNorm
@@ -50,11 +51,20 @@ def pretrain(args: argparse.Namespace) -> pl.Trainer:
 def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Trainer:
     """Discovery of the novel classes with the given objective; ends with a report unless ``--no-report``."""
     args.baseline = discoverer.method.name if discoverer.method else None
-    trainer = _fit(discoverer, args, "discover", [])
+    return _discover(discoverer, args, "discover")
+
+
+def _discover(module_class: type[pl.LightningModule], args: argparse.Namespace, stage: str) -> pl.Trainer:
+    trainer = _fit(module_class, args, stage, [])
     if args.report and trainer.is_global_zero and not args.fast_dev_run:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        write_discovery_report(trainer, metrics, run_folder(args, "discover"))
+        write_discovery_report(trainer, metrics, run_folder(args, stage))
     return trainer
+
+
+def discover_generalized(args: argparse.Namespace) -> pl.Trainer:
+    """SimGCD where the unlabelled images are of known and novel classes; ends with a report unless ``--no-report``."""
+    return _discover(GCDDiscoverer, args, "gcd")
 
 
 def disentangle(args: argparse.Namespace) -> pl.Trainer:
@@ -98,7 +108,7 @@ def _fit(
         _settle_number(args, stage)
     if stage in NCD_DATA and args.backbone:
         args.backbone_data = asdict(backbone_data(args.backbone, args.backbone_size))
-    datamodule = get_datamodule(args, stage)
+    datamodule = get_datamodule(args, "discover" if stage in DISCOVERING else stage)
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
     _require_batches(args, datamodule)
@@ -204,7 +214,7 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
     """
     args.num_unlabeled_estimated = True
     args.num_unlabeled_classes = 1
-    if stage == "discover":
+    if stage in DISCOVERING:
         weights = args.estimate_from or args.pretrained
         if weights is None:
             raise UserError("--num_unlabeled_classes auto needs --pretrained or --estimate_from: it clusters features")

@@ -1,7 +1,8 @@
 """The table of flags of pretraining and discovery, and of what uses a discovery checkpoint or pretrained features.
 
-Stages: ``pretrain``, ``discover``, ``evaluate``, ``predict``, ``figures`` (the scripts that draw one figure) and
-``features`` (those that need pretrained features). Names and defaults are the published ones.
+Stages: ``pretrain``, ``discover``, ``gcd`` (generalized discovery), ``evaluate``, ``predict``, ``figures`` (the
+scripts that draw one figure) and ``features`` (those that need pretrained features). Names and defaults are the
+published ones.
 """
 
 from utils.cli import shared_flags as shared
@@ -13,17 +14,23 @@ from utils.cli.flag_types import (
     AUTO,
     BATCHES,
     DISCOVER,
+    DISCOVERING,
     ESTIMATING,
+    FACTOR,
+    GENERALIZED,
     NCD,
+    NCD_ALONE,
     NCD_DATA,
     NOT_NEGATIVE,
     POSITIVE,
     PREDICT,
+    SHARE,
     Flag,
     count_or_auto,
     share_or_count,
 )
 
+SETTINGS = ["ncd", "gcd"]
 ESTIMATORS = ["merging", "guided", "silhouette"]
 
 DISCOVERY: dict[str, tuple[Flag, ...]] = {
@@ -45,7 +52,7 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
             "estimate_from",
             None,
             "weights whose features auto looks at, such as a model of train.py (default: --pretrained)",
-            stages=DISCOVER,
+            stages=DISCOVERING,
         ),
         Flag(
             "max_unlabeled_classes",
@@ -61,6 +68,22 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
             "names of the labelled classes, comma-separated (default: the first L)",
             stages=NCD_DATA,
         ),
+        Flag(
+            "setting",
+            {"gcd": "gcd", "others": "ncd"},
+            "the unlabelled images are of novel classes alone (ncd), or of known and novel ones (gcd)",
+            stages=("pretrain", "gcd", "features"),
+            extra={"choices": SETTINGS},
+        ),
+        Flag(
+            "prop_train_labels",
+            0.5,
+            "with --setting gcd: share of the labelled classes' training images that keep their label, drawn by "
+            "--seed; data that hold images nobody has labelled keep all",
+            float,
+            ("pretrain", "gcd", "features"),
+            SHARE,
+        ),
         Flag("imagenet_split", "A", "novel classes of ImageNet", stages=NCD_DATA, extra={"choices": ["A", "B", "C"]}),
         Flag(
             "image_size",
@@ -75,6 +98,14 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         shared.NUM_WORKERS,
     ),
     "views": (
+        Flag(
+            "sampler",
+            None,
+            "images of an epoch: shuffled, or as published drawn with replacement, labelled and unlabelled ones alike "
+            "often (balanced) (default: shuffled on frozen features, else balanced)",
+            stages=GENERALIZED,
+            extra={"choices": ["shuffled", "balanced"]},
+        ),
         Flag("multicrop", False, "add small crops to the large ones", bool, DISCOVER),
         Flag("num_large_crops", 2, "large views of each image", int, check=AT_LEAST_ONE),
         Flag("num_small_crops", 2, "small views of each image, with --multicrop", int, DISCOVER, AT_LEAST_ZERO),
@@ -100,8 +131,24 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         ),
         Flag("pretrained", None, "checkpoint whose encoder and labelled head are the start"),
         Flag("num_heads", 5, "number H of clustering heads", int, DISCOVER, AT_LEAST_ONE),
-        Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVER, AT_LEAST_ONE),
-        Flag("proj_dim", 256, "dimension of the prototypes of novel classes", int, DISCOVER, AT_LEAST_ONE),
+        Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVERING, AT_LEAST_ONE),
+        Flag("proj_dim", 256, "dimension of the projections", int, DISCOVERING, AT_LEAST_ONE),
+        Flag(
+            "num_mlp_layers",
+            None,
+            "layers of the projector of the contrastive terms; 0: neither it nor they (default: 0 on frozen features, "
+            "else 3)",
+            int,
+            GENERALIZED,
+            AT_LEAST_ZERO,
+        ),
+        Flag(
+            "standardize",
+            None,
+            "standardise features before the head (default: on frozen features)",
+            bool,
+            GENERALIZED,
+        ),
         Flag("num_hidden_layers", 1, "hidden layers of a head's projector", int, DISCOVER, AT_LEAST_ZERO),
         Flag(
             "overcluster_factor",
@@ -114,15 +161,43 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
     ),
     "objective": (
         Flag("temperature", 0.1, "temperature of every softmax", float, check=POSITIVE),
+        Flag(
+            "sup_weight", 0.35, "weight of the supervised terms; the others have the rest", float, GENERALIZED, FACTOR
+        ),
+        Flag("memax_weight", 2.0, "weight of the mean prediction's entropy", float, GENERALIZED, NOT_NEGATIVE),
+        Flag("warmup_teacher_temp", 0.07, "temperature of the teacher at first", float, GENERALIZED, POSITIVE),
+        Flag("teacher_temp", 0.04, "temperature of the teacher after its warm-up", float, GENERALIZED, POSITIVE),
+        Flag(
+            "warmup_teacher_temp_epochs",
+            None,
+            "epochs from the one temperature to the other (default: 15 on frozen features, else 30)",
+            int,
+            GENERALIZED,
+            AT_LEAST_ZERO,
+        ),
         Flag("num_iters_sk", 3, "iterations of Sinkhorn-Knopp", int, DISCOVER, AT_LEAST_ONE),
         Flag("epsilon_sk", 0.05, "entropy of Sinkhorn-Knopp's assignments", float, DISCOVER, POSITIVE),
         Flag("global_sinkhorn", False, "assignments and constraints on the batch of all processes", bool, DISCOVER),
     ),
     "optimisation": (
-        Flag("max_epochs", {"pretrain": 200, "discover": 500}, "epochs of training", int, check=AT_LEAST_ONE),
-        Flag("base_lr", {"pretrain": 0.1, "discover": 0.4}, "learning rate after warm-up", float, check=POSITIVE),
-        Flag("min_lr", 0.001, "learning rate at the start of warm-up and at the end", float, check=NOT_NEGATIVE),
-        Flag("warmup_epochs", 10, "epochs of linear warm-up", int, check=AT_LEAST_ZERO),
+        Flag("max_epochs", {"pretrain": 200, "discover": 500}, "epochs of training", int, NCD_ALONE, AT_LEAST_ONE),
+        Flag(
+            "max_epochs",
+            None,
+            "epochs of training (default: 60 on frozen features, else 200)",
+            int,
+            GENERALIZED,
+            AT_LEAST_ONE,
+        ),
+        Flag("base_lr", {"discover": 0.4, "others": 0.1}, "learning rate after warm-up", float, check=POSITIVE),
+        Flag(
+            "min_lr",
+            {"gcd": 1e-4, "others": 0.001},
+            "learning rate at the start of warm-up and at the end",
+            float,
+            check=NOT_NEGATIVE,
+        ),
+        Flag("warmup_epochs", {"gcd": 0, "others": 10}, "epochs of linear warm-up", int, check=AT_LEAST_ZERO),
         Flag(
             "momentum_opt",
             0.9,
@@ -130,7 +205,13 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
             float,
             check=(lambda value: 0 <= value < 1, "at least 0 and below 1"),
         ),
-        Flag("weight_decay_opt", {"pretrain": 1.0e-4, "discover": 1.5e-4}, "weight decay", float, check=NOT_NEGATIVE),
+        Flag(
+            "weight_decay_opt",
+            {"pretrain": 1.0e-4, "discover": 1.5e-4, "gcd": 5.0e-5},
+            "weight decay",
+            float,
+            check=NOT_NEGATIVE,
+        ),
         shared.SEED,
     ),
     "logging": (
@@ -196,10 +277,10 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         Flag("pretrained", None, "pretrained checkpoint for --baselines (default: the run's)", stages=("evaluate",)),
         Flag(
             "report",
-            {"discover": True, "evaluate": False},
+            {"evaluate": False, "others": True},
             "leave report.html and figures/ beside the checkpoint",
             bool,
-            ("discover", "evaluate"),
+            (*DISCOVERING, "evaluate"),
         ),
         Flag("images", None, "folder of images, searched to any depth, or one image", stages=PREDICT),
         Flag("novel_only", False, "take all images to be of novel classes: no known class is predicted", bool, PREDICT),

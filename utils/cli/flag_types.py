@@ -27,7 +27,7 @@ class Flag:
     default: Any
     help: str
     kind: Callable[[str], Any] = str
-    stages: tuple[str, ...] = ("pretrain", "discover")
+    stages: tuple[str, ...] = ("pretrain", "discover", "gcd")
     check: tuple[Callable[[Any], bool], str] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -83,15 +83,19 @@ SHARE_OR_WORD = (
     lambda value: value in ("all", "none") or (not isinstance(value, str) and 0 < value <= 1),
     "all, none or a share above 0 and at most 1",
 )
+SHARE = (lambda value: 0 < value <= 1, "above 0 and at most 1")
+FACTOR = (lambda value: 0 <= value <= 1, "between 0 and 1")
 AUTO = "auto"
-NCD_TRAINING = ("pretrain", "discover")
+NCD_TRAINING = ("pretrain", "discover", "gcd")
 NCD_DATA = (*NCD_TRAINING, "features")  # what needs a dataset and a network by name
 READING = ("evaluate", "figures")  # a discovery checkpoint, on the dataset that it was trained on
 APPLYING = (*READING, "predict")
 NCD = (*NCD_DATA, *READING)
-DISCOVER = ("discover",)
+DISCOVER, GENERALIZED = ("discover",), ("gcd",)
+NCD_ALONE = ("pretrain", *DISCOVER)
+DISCOVERING = (*DISCOVER, *GENERALIZED)
 PREDICT = ("predict",)
-ESTIMATING = ("discover", "features")
+ESTIMATING = (*DISCOVERING, "features")
 DISENTANGLE = ("disentangle",)
 CLUSTER = ("cluster",)
 CD = (*DISENTANGLE, *CLUSTER)

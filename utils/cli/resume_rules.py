@@ -21,6 +21,8 @@ RULES: dict[str, tuple[str, ...]] = {
         *("temperature", "num_iters_sk", "epsilon_sk", "global_sinkhorn"),
         *("instance_temperature", "feature_temperature", "gather_negatives"),
         *("base_lr", "min_lr", "warmup_epochs", "momentum_opt", "weight_decay_opt"),
+        *("setting", "prop_train_labels", "sampler", "num_mlp_layers", "standardize", "sup_weight", "memax_weight"),
+        *("warmup_teacher_temp", "teacher_temp", "warmup_teacher_temp_epochs"),
         *("learning_rate", "weight_decay", "use_scheduler", "use_gradnorm", "max_norm"),
     ),
     SAID: (
@@ -39,7 +41,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("report", "tsne", "lime", "save_model"),
     ),
 }
-STAGE_MARKS = ("num_heads", "feature_num")  # flags that one stage of training has alone
+STAGE_MARKS = ("num_heads", "sup_weight", "feature_num")  # flags that one stage of training has alone
 _RULE = {name: rule for rule, names in RULES.items() for name in names}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from utils.cli.backbone_settings import what_is_trained
 from utils.cli.flag_types import NOT_NEGATIVE, Flag
 from utils.cli.flags import flags_of
+from utils.cli.gcd_settings import recipe_defaults
 from utils.cli.methods import Method
 from utils.errors import UserError
 
@@ -37,7 +38,7 @@ def resolve(
     """All settings of a stage: those given, and the flags' defaults for the others.
 
     Args:
-        stage: ``pretrain``, ``discover`` or ``disentangle``.
+        stage: ``pretrain``, ``discover``, ``gcd`` or ``disentangle``.
         given: flag -> value; the weight ``factor_<k>`` of any constraint is taken.
         factors: constraint -> default weight.
         method: of ``baselines/``; it brings flags, defaults and factors of its own.
@@ -58,6 +59,8 @@ def resolve(
     settings |= given
     if "train" in settings:
         settings["train"] = what_is_trained(settings)
+    if stage == "gcd":
+        settings |= recipe_defaults(settings)
     check(settings, stage, method)
     return settings
 
@@ -76,6 +79,10 @@ def check(settings: Mapping[str, Any], stage: str, method: Method | None = None)
             raise UserError(f"--{flag.name} is {value} but must be at most {LARGEST}")
     if stage == "discover" and settings["num_large_crops"] + settings["multicrop"] * settings["num_small_crops"] < 2:
         raise UserError("swapped prediction needs two views: raise --num_large_crops or add --multicrop")
+    if stage == "gcd" and settings["num_large_crops"] > 2:
+        raise UserError(
+            f"--num_large_crops is {settings['num_large_crops']}, but SimGCD compares two views; give 1 or 2"
+        )
 
 
 def check_new_run(settings: Mapping[str, Any]) -> None:

@@ -52,6 +52,7 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
         labeled_classes=None if named is None else tuple(name.strip() for name in named.split(",")),
         imagenet_split=args.imagenet_split,
         prop_train_labels=args.prop_train_labels if getattr(args, "setting", NCD) == GCD else None,
+        balanced=getattr(args, "sampler", None) == "balanced",
         image_size=args.image_size,
         num_large_crops=args.num_large_crops,
         num_small_crops=small_crops[mode],

@@ -51,6 +51,8 @@ class NCDDataModule(ImageDataModule):
         prop_train_labels: None: novel class discovery, in which the unlabelled images are all of novel classes. Else
             generalized discovery: the share of the labelled classes' training images that keep their label, as in
             :func:`utils.data.selection.select`.
+        balanced: draw an epoch's images with replacement, so that half of them are labelled on average (as GCD and
+            SimGCD are published).
         image_size: of the large views; None: the dataset's own.
         backbone: what a pretrained encoder expects of its images, which are then made for it: see
             :func:`utils.data.backbone_views.seen_by`; None: the dataset's own.
@@ -89,6 +91,7 @@ class NCDDataModule(ImageDataModule):
         labeled_classes: Sequence[str] | None = None,
         imagenet_split: str = "A",
         prop_train_labels: float | None = None,
+        balanced: bool = False,
         image_size: int | None = None,
         backbone: BackboneData | None = None,
     ) -> None:
@@ -100,6 +103,7 @@ class NCDDataModule(ImageDataModule):
         self.num_workers, self.seed = num_workers, seed
         self.num_labeled_classes, self.num_unlabeled_classes = num_labeled_classes, num_unlabeled_classes
         self.labeled_classes, self.prop_train_labels, self.backbone = labeled_classes, prop_train_labels, backbone
+        self.balanced = balanced
         self.num_large_crops, self.num_small_crops = num_large_crops, num_small_crops
         self.dataloader_mapping = dict(enumerate(LOADERS[mode]))
 
@@ -157,7 +161,7 @@ class NCDDataModule(ImageDataModule):
         pipeline = ViewPipeline(views, self.spec.mean, self.spec.std)
         labels = self.training_labels()
         common = {"batch_size": self.batch_size, "seed": self.seed, "epoch": self._current_epoch, **self._place()}
-        common["start"] = self._steps_done
+        common |= {"start": self._steps_done, "weights": self.image_weights()}
         if isinstance(self.train_images, Tensor):
             self.train_images = self.train_images.to(common["device"])
             return ViewLoader(self.train_images, torch.from_numpy(labels), pipeline, **common)
@@ -169,6 +173,11 @@ class NCDDataModule(ImageDataModule):
     def training_labels(self) -> np.ndarray:
         """The labels (N,) int64 that training may see: 0..L-1, and -1 for all unlabelled images."""
         return np.where(self.train_labeled, self.train_targets, -1)
+
+    def image_weights(self) -> np.ndarray | None:
+        """How often each training image (N,) is drawn, in proportion; None: all are shown once an epoch."""
+        labeled = self.train_labeled
+        return np.where(labeled, 1.0, labeled.sum() / max((~labeled).sum(), 1)) if self.balanced else None
 
     def val_dataloader(self) -> list[EvalLoader | FileEvalLoader]:
         """One loader for each name of ``dataloader_mapping``; empty where there are no such images."""

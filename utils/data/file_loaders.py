@@ -31,13 +31,20 @@ class EpochBatches:
     Args:
         groups: int64 indices of the images of each group.
         sizes: how many of each group a batch on each rank holds.
-        seed, rank, world_size: as in :class:`utils.data.loaders.ViewLoader`.
+        seed, rank, world_size, weights: as in :class:`utils.data.loaders.ViewLoader`; weights go with one group.
     """
 
     def __init__(
-        self, groups: Sequence[np.ndarray], sizes: Sequence[int], seed: int, rank: int = 0, world_size: int = 1
+        self,
+        groups: Sequence[np.ndarray],
+        sizes: Sequence[int],
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        weights: np.ndarray | None = None,
     ) -> None:
         self.groups, self.sizes = groups, sizes
+        self.weights = None if weights is None else weights / weights.sum()
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.epoch, self.start = 0, 0
 
@@ -67,6 +74,9 @@ class EpochBatches:
     def _order(self, epoch: int, number: int, group: np.ndarray, size: int) -> np.ndarray:
         """This rank's indices of one group for the whole epoch."""
         needed = len(self) * size * self.world_size
+        if self.weights is not None:
+            generator = np.random.default_rng(stream_seed(Stream.ORDER, self.seed, epoch, number, 0))
+            return generator.choice(group, needed, p=self.weights)[self.rank :: self.world_size]
         passes = [
             np.random.default_rng(stream_seed(Stream.ORDER, self.seed, epoch, number, turn)).permutation(group)
             for turn in range(-(-needed // len(group)))
@@ -96,7 +106,8 @@ class FileViewLoader:
         half_labeled: None, or L for half-batches: half of each batch has labels in 0..L-1, half others (in an odd
             one these are one more), both shuffled on their own; an epoch is one pass over the longer list.
         num_workers: processes that decode; 0: this one does.
-        batch_size, seed, rank, world_size, epoch, start, device: as in :class:`utils.data.loaders.ViewLoader`.
+        batch_size, seed, rank, world_size, epoch, start, device, weights: as in
+            :class:`utils.data.loaders.ViewLoader`; with weights a batch is no half-batch.
 
     Raises:
         UserError: from the iterator, for a file that cannot be decoded, naming it.
@@ -118,11 +129,13 @@ class FileViewLoader:
         epoch: Callable[[], int] = lambda: 0,
         start: Callable[[], int] = lambda: 0,
         device: torch.device | str = "cpu",
+        weights: np.ndarray | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.pipeline, self.epoch, self.start = pipeline, epoch, start
         self.seed, self.rank = seed, rank
-        self.batches = EpochBatches(*batch_groups(labels, batch_size, half_labeled), seed, rank, world_size)
+        groups, sizes = batch_groups(labels, batch_size, half_labeled if weights is None else None)
+        self.batches = EpochBatches(groups, sizes, seed, rank, world_size, weights)
         num_workers = usable_workers(num_workers, len(self.batches))
         self._loader = DataLoader(
             ViewFiles(paths, labels, views, seed),

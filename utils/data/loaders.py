@@ -5,6 +5,7 @@ Letters: N images, B batch, V views.
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +34,8 @@ class ViewLoader:
         epoch: called when an epoch's first batch is drawn.
         start: called then too: the first step to draw, above 0 where a run goes on in the middle of an epoch.
         device: where images are kept and views are made.
+        weights: (N,) float64: an epoch is drawn with replacement, each image with a chance in proportion to its
+            weight; None: every image once.
     """
 
     def __init__(
@@ -48,9 +51,11 @@ class ViewLoader:
         epoch: Callable[[], int] = lambda: 0,
         start: Callable[[], int] = lambda: 0,
         device: torch.device | str = "cpu",
+        weights: np.ndarray | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.images, self.labels = images.to(self.device), labels.to(self.device)
+        self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
         self.pipeline = pipeline
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.world_size = rank, world_size
@@ -76,7 +81,10 @@ class ViewLoader:
         """This rank's images for a whole epoch."""
         generator = torch.Generator(device=self.device)
         generator.manual_seed(stream_seed(Stream.ORDER, self.seed, epoch))
-        order = torch.randperm(len(self.labels), generator=generator, device=self.device)
+        if self.weights is None:
+            order = torch.randperm(len(self.labels), generator=generator, device=self.device)
+        else:
+            order = torch.multinomial(self.weights, len(self.labels), replacement=True, generator=generator)
         return order[self.rank :: self.world_size]
 
 

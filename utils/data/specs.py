@@ -146,6 +146,14 @@ DIGITS_DEFAULTS = {  # how they were chosen: docs/quickstart.md
         "weight_decay_opt": 1e-3,
         "check_val_every_n_epoch": 6,
     },
+    "gcd": {
+        **DIGITS_MODEL,
+        "max_epochs": 30,
+        "warmup_teacher_temp_epochs": 10,
+        "hidden_dim": 256,
+        "proj_dim": 64,
+        "check_val_every_n_epoch": 6,
+    },
 }
 
 CIFAR10 = DatasetSpec("CIFAR10", 10, (0.491, 0.482, 0.447), (0.202, 0.199, 0.201), **cifar_views(32))

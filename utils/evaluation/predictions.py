@@ -29,6 +29,7 @@ class Predictions:
         cluster_margin: (N,) float32, difference of the two highest probabilities among the U novel outputs.
         cluster_distance: (N,) float32, 1 - cosine to the prototype of ``cluster``.
         known: (N,) int64, argmax over the L labelled outputs.
+        known_probability: (N,) float32, of ``known`` among all L+U outputs: how near to a known class an image is.
         heads: (H, N) int64, argmax over the U novel outputs of every head.
     """
 
@@ -43,6 +44,7 @@ class Predictions:
     cluster_margin: np.ndarray
     cluster_distance: np.ndarray
     known: np.ndarray
+    known_probability: np.ndarray
     heads: np.ndarray
 
     def among_novel(self, num_labeled: int) -> "Predictions":
@@ -63,18 +65,16 @@ def read_outputs(model: Any, outputs: Mapping[str, Tensor], best_head: int, temp
     """The fields of :class:`Predictions` but ``labels``, from the network's outputs for one view of B images.
 
     Args:
-        model: the :class:`~utils.nets.multi_head_resnet.MultiHeadResNet` that gave them; its prototypes are read.
+        model: the network that gave them, which tells the lengths of its prototypes.
         outputs: ``feats`` (B, D), ``logits_lab`` (B, L) and ``logits_unlab`` (H, B, U).
         best_head: the head that speaks for the model.
         temperature: of the softmax.
     """
     novel = outputs["logits_unlab"][best_head]
     logits = torch.cat([outputs["logits_lab"], novel], dim=-1)  # (B, L+U)
-    banks = (model.head_lab, model.head_unlab.prototypes[best_head])
-    lengths = torch.cat([bank.prototypes.weight.norm(dim=1) for bank in banks])  # 1 but for the last training step
     output, probability, margin = _top(logits / temperature)
     cluster, cluster_probability, cluster_margin = _top(novel / temperature)
-    distances = 1 - logits / lengths.to(logits.dtype)
+    distances = 1 - logits / model.prototype_lengths(best_head).to(logits.dtype)
     num_labeled = outputs["logits_lab"].shape[-1]
     return {
         "features": outputs["feats"].float(),
@@ -87,6 +87,7 @@ def read_outputs(model: Any, outputs: Mapping[str, Tensor], best_head: int, temp
         "cluster_margin": cluster_margin,
         "cluster_distance": distances.gather(1, cluster[:, None] + num_labeled)[:, 0],
         "known": outputs["logits_lab"].argmax(dim=-1),
+        "known_probability": F.softmax((logits / temperature).float(), dim=-1)[:, :num_labeled].amax(dim=-1),
         "heads": outputs["logits_unlab"].argmax(dim=-1),
     }
 

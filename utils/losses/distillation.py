@@ -13,13 +13,14 @@ from utils.losses.constraints import Reduce, alone
 from utils.losses.swapped import log_softmax
 
 
-def self_distillation(logits: Tensor, student_temperature: float, teacher_temperature: float) -> Tensor:
+def self_distillation(logits: Tensor, student_temperature: float, teacher_temperature: float | Tensor) -> Tensor:
     """Cross-entropy of each view's prediction with the sharper prediction of the other view, which has no gradient.
 
     Args:
         logits: (2B, K), view after view: rows i and B + i are one sample.
         student_temperature: of the predictions (0.1 in SimGCD).
-        teacher_temperature: of the targets (from 0.07 to 0.04 in SimGCD).
+        teacher_temperature: of the targets (from 0.07 to 0.04 in SimGCD); as a scalar tensor it may change in a
+            compiled step.
 
     Returns:
         Scalar, mean over both views and all samples.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def log_softmax(logits: Tensor, temperature: float) -> Tensor:
+def log_softmax(logits: Tensor, temperature: float | Tensor) -> Tensor:
     """Logarithm of softmax(logits / temperature) over the last axis, at least in float32."""
     return torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature, dim=-1)
 

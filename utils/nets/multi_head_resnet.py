@@ -68,6 +68,11 @@ class MultiHeadResNet(nn.Module):
         for bank in self.banks:
             bank.normalize_prototypes()
 
+    def prototype_lengths(self, head: int) -> Tensor:
+        """Lengths (L+U,) of the prototypes behind the logits of a head: 1 but for the last training step."""
+        banks: Sequence[Any] = (self.head_lab, self.head_unlab.prototypes[head])
+        return torch.cat([bank.prototypes.weight.norm(dim=1) for bank in banks])
+
     def forward(self, views: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
         """Features and logits.
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from utils.errors import UserError, listed
 from utils.files import class_names_of, load_torch
 
-TAKEN = ("encoder.", "head_lab.")
+ENCODER = "encoder."
+TAKEN = (ENCODER, "head_lab.")
 
 
 def load_pretrained(model: nn.Module, path: str, class_names: Sequence[str] | None = None) -> None:
@@ -23,11 +24,9 @@ def load_pretrained(model: nn.Module, path: str, class_names: Sequence[str] | No
         UserError: when the file is absent or of another format, or when a tensor is missing, too many or of another
             shape; the message names it.
     """
-    given = load_torch(path)
-    if not isinstance(given, Mapping) or not all(isinstance(value, Tensor) for value in given.values()):
-        raise UserError(f"--pretrained {path} is not a bare state_dict (main_pretrain.py writes checkpoints_iic/*.cp)")
-    theirs = class_names_of(given)
-    given = {name: value for name, value in given.items() if name.startswith(TAKEN)}
+    everything = _read(path)
+    theirs = class_names_of(everything)
+    given = {name: value for name, value in everything.items() if name.startswith(TAKEN)}
     wanted = {name: value for name, value in model.state_dict().items() if name.startswith(TAKEN)}
 
     head = "head_lab.prototypes.weight"
@@ -48,6 +47,33 @@ def _require_classes(path: str, theirs: list[str], ours: list[str]) -> None:
         place = next(place for place, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other)
         raise UserError(f"{given}, in another order from class {place} on: give both stages the same --labeled_classes")
     raise UserError(f"{given}: give the dataset and --labeled_classes of pretraining, or other weights")
+
+
+def load_encoder(model: nn.Module, path: str) -> None:
+    """Fill ``encoder.*`` alone, from the same files.
+
+    Args:
+        model: a :class:`~utils.nets.gcd_net.GCDNet`, whose prototypes are of all classes and so start anew.
+        path: as in :func:`load_pretrained`.
+
+    Raises:
+        UserError: as :func:`load_pretrained`.
+    """
+    given = {name: value for name, value in _read(path).items() if name.startswith(ENCODER)}
+    require_fit(f"--pretrained {path}", given, {k: v for k, v in model.state_dict().items() if k.startswith(ENCODER)})
+    model.load_state_dict(given, strict=False)
+
+
+def _read(path: str) -> Mapping[str, Tensor]:
+    """A bare ``state_dict``.
+
+    Raises:
+        UserError: when the file is absent or of another format.
+    """
+    given = load_torch(path)
+    if not isinstance(given, Mapping) or not all(isinstance(value, Tensor) for value in given.values()):
+        raise UserError(f"--pretrained {path} is not a bare state_dict (main_pretrain.py writes checkpoints_iic/*.cp)")
+    return given
 
 
 def require_fit(what: str, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -76,3 +76,21 @@ def test_imagenet(datamodule, imagenet):
     counts = {"num_labeled_classes": 882, "num_unlabeled_classes": 30}
     data = datamodule(**generalized(dataset="ImageNet", data_dir=str(imagenet), prop_train_labels=1.0, **counts))
     assert data.train_labeled.sum() == 2 * 882
+
+
+def drawn(loader, epoch=0):
+    return np.array([row for step in range(len(loader)) for row in loader.indices(epoch, step)])
+
+
+@pytest.mark.parametrize("source", ["arrays", "files"])
+def test_the_balanced_sampler_draws_labelled_and_unlabelled_alike(datamodule, folder, source):
+    changes = {"num_labeled_classes": 4, "num_unlabeled_classes": 6}
+    if source == "files":  # 16 labelled, 7 not; large enough a size to stay on disk
+        changes |= {"dataset": "folder", "data_dir": str(folder), "image_size": 70, "batch_size": 1}
+    data = datamodule(**generalized(sampler="balanced", **changes))
+    loader = data.train_dataloader()
+    rows = np.concatenate([drawn(loader, epoch) for epoch in range(100 if source == "files" else 3)])
+    assert len(np.unique(drawn(loader))) < len(drawn(loader))  # with replacement
+    assert data.train_labeled[rows].mean() == pytest.approx(0.5, abs=0.05)
+    assert (drawn(loader) == drawn(data.train_dataloader())).all()
+    assert (drawn(loader) != drawn(loader, 1)).any()

@@ -26,7 +26,8 @@ class FeatureViewLoader:
         labels: (M,) int64.
         num_views: n, at most V.
         half_labeled: as in :class:`utils.data.file_loaders.FileViewLoader`.
-        batch_size, seed, rank, world_size, epoch, start, device: as in :class:`utils.data.loaders.ViewLoader`.
+        batch_size, seed, rank, world_size, epoch, start, device, weights: as in
+            :class:`utils.data.file_loaders.FileViewLoader`.
     """
 
     def __init__(
@@ -44,13 +45,15 @@ class FeatureViewLoader:
         epoch: Callable[[], int] = lambda: 0,
         start: Callable[[], int] = lambda: 0,
         device: torch.device | str = "cpu",
+        weights: np.ndarray | None = None,
     ) -> None:
         self.flat = features.reshape(-1, features.shape[-1])  # (N*V, D)
         self.cached_views, self.num_views = features.shape[1], num_views
         self.rows, self.labels = rows, torch.from_numpy(labels)
         self.seed, self.rank, self.epoch, self.start = seed, rank, epoch, start
         self.device = torch.device(device)
-        self.batches = EpochBatches(*batch_groups(labels, batch_size, half_labeled), seed, rank, world_size)
+        groups, sizes = batch_groups(labels, batch_size, half_labeled if weights is None else None)
+        self.batches = EpochBatches(groups, sizes, seed, rank, world_size, weights)
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -1,0 +1,18 @@
+"""Settings of generalized discovery whose defaults depend on what is trained."""
+
+from collections.abc import Mapping
+from typing import Any
+
+BY_RECIPE = {  # flag -> (on features of a frozen backbone, as published for a network that learns)
+    "max_epochs": (60, 200),
+    "warmup_teacher_temp_epochs": (15, 30),
+    "num_mlp_layers": (0, 3),
+    "standardize": (True, False),
+    "sampler": ("shuffled", "balanced"),
+}
+
+
+def recipe_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of those flags that are not given."""
+    learns = settings.get("train") != "frozen"
+    return {name: values[learns] for name, values in BY_RECIPE.items() if settings.get(name) is None}
