@@ -2,6 +2,7 @@
 
 import errno
 import re
+import textwrap
 from collections.abc import Sequence
 
 ASKED_FOR = (  # how libraries spell the size that they did not get: torch on the CPU; torch on a GPU and numpy
@@ -72,6 +73,15 @@ def readable(size: int) -> str:
     units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
     power = min((size.bit_length() - 1) // 10, len(units) - 1) if size else 0
     return f"{size / 1024**power:.1f} {units[power]}" if power else f"{size} B"
+
+
+def shortened(text: str, length: int = 200) -> str:
+    r"""A library's words in one line, cut between words.
+
+    >>> shortened("mapping values\n are not allowed", 20)
+    'mapping values are …'
+    """
+    return textwrap.shorten(text, length, placeholder=" …")
 
 
 def printable(text: str) -> str:

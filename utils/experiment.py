@@ -187,7 +187,9 @@ def _trainer(
             NonFinite(folder, args.on_nonfinite),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
             *extra,  # before the checkpoint, which holds their state
-            LastCheckpoint(folder / resuming.LAST, args.checkpoint_minutes, interruptions),
+            LastCheckpoint(
+                folder / resuming.LAST, args.checkpoint_minutes, interruptions, getattr(args, "save_checkpoint", True)
+            ),
             FailTogether(),
             callbacks.RunFiles(folder, started),
         ],

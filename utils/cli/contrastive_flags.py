@@ -42,7 +42,7 @@ CONTRASTIVE: dict[str, tuple[Flag, ...]] = {
         ),
     ),
     "views": (
-        Flag("s", 0.5, "strength of the colour jitter", float, DISENTANGLE, NOT_NEGATIVE),
+        Flag("s", 1.0, "strength of the colour jitter", float, DISENTANGLE, NOT_NEGATIVE),
         Flag("blur", False, "blur half of the views", bool, DISENTANGLE),
     ),
     "model": (
@@ -97,6 +97,7 @@ CONTRASTIVE: dict[str, tuple[Flag, ...]] = {
             "reload", False, "go on from --checkpoint, or from this run's last one if there is any", bool, DISENTANGLE
         ),
         Flag("checkpoint", None, "the checkpoint (last.ckpt) of --reload", stages=DISENTANGLE),
+        Flag("save_checkpoint", True, "write last.ckpt, from which a run goes on", bool, DISENTANGLE),
         shared.CHECKPOINT_MINUTES,
         shared.ON_NONFINITE,
         shared.LIMIT_TRAIN_BATCHES,
@@ -107,7 +108,7 @@ CONTRASTIVE: dict[str, tuple[Flag, ...]] = {
     "evaluation": (
         Flag(
             "evaluation_mode",
-            "all",
+            0.1,
             "all (every epoch), none (with the records and at the end) or a share of the images",
             share_or_word,
             DISENTANGLE,
@@ -138,7 +139,7 @@ CONTRASTIVE: dict[str, tuple[Flag, ...]] = {
         shared.FORCE,
     ),
     "help": (
-        Flag("config", "config/config.yaml", "settings: `common` and a block for each dataset", stages=CD),
+        Flag("config", "config/config.yaml", "settings: `common`, and below `datasets` a block for each", stages=CD),
         shared.PRINT_CONFIG,
         shared.DEBUG,
     ),

@@ -38,7 +38,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("log_dir", "run_name", "comment", "project", "entity", "wandb", "use_wandb", "offline"),
         *("distributed_backend", "compile", "profiler", "enable_progress_bar", "num_sanity_val_steps", "fast_dev_run"),
         *("resume_from_checkpoint", "reload", "checkpoint", "checkpoint_minutes", "config", "print_config", "debug"),
-        *("report", "tsne", "lime", "save_model"),
+        *("report", "tsne", "lime", "save_model", "save_checkpoint"),
     ),
 }
 STAGE_MARKS = ("num_heads", "sup_weight", "feature_num")  # flags that one stage of training has alone

@@ -1,6 +1,7 @@
 """The settings file of contrastive disentangling: ``common`` and a block for each dataset, checked key by key.
 
-A key is the name of a flag of train.py; the order of precedence is flag, block of the dataset, ``common``, default.
+The blocks of the datasets are below ``datasets``, as published, or beside ``common``. A key is the name of a flag of
+train.py; the order of precedence is flag, block of the dataset, ``common``, default.
 """
 
 import difflib
@@ -11,9 +12,9 @@ from typing import Any
 from utils.cli.flag_types import Flag, named_places
 from utils.cli.flags import flags_of
 from utils.data.specs import dataset_spec
-from utils.errors import UserError
+from utils.errors import UserError, shortened
 
-COMMON = "common"
+COMMON, DATASETS = "common", "datasets"
 NOT_IN_FILE = ("config", "dataset", "print_config", "debug")
 DEFAULT_PATH = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 
@@ -52,17 +53,48 @@ def read_config(path: Path) -> dict[str, dict[str, Any]]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UserError(f"--config {path} cannot be read: {reason}") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"--config {path} is not YAML: {reason[:200]}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"--config {path} is not YAML: {shortened(str(error))}") from None
     if not isinstance(content, Mapping):
         raise UserError(f"--config {path}: expected blocks of settings, `{COMMON}` and one for each dataset")
+    below = content.get(DATASETS)
+    if below is not None and not isinstance(below, Mapping):
+        raise UserError(f"--config {path}: {DATASETS} is {below!r} but must hold a block for each dataset")
+    blocks = [(name, block) for name, block in content.items() if name != DATASETS] + list((below or {}).items())
+    names = [str(name) for name, _ in blocks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(f"--config {path} has the block '{twice[0]}' twice, below '{DATASETS}' and beside it")
     flags = {flag.name: flag for flag in flags_of("disentangle") if flag.name not in NOT_IN_FILE}
-    return {str(name): _checked_block(f"--config {path}: {name}", block, flags) for name, block in content.items()}
+    return {
+        name: _checked_block(f"--config {path}: {name}", block, flags)
+        for name, (_, block) in zip(names, blocks, strict=True)
+    }
+
+
+def load_yaml(text: str) -> Any:
+    """Plain values from YAML; a key that stands twice in a block is an error, where the last one would win in silence.
+
+    Raises:
+        yaml.YAMLError: for anything else than plain values.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for key, _ in node.value:
+                if keys.count(key.value) > 1:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key '{key.value}' is there twice", key.start_mark
+                    )
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)
 
 
 def _checked_block(where: str, block: Any, flags: Mapping[str, Flag]) -> dict[str, Any]:
@@ -74,7 +106,10 @@ def _checked_block(where: str, block: Any, flags: Mapping[str, Flag]) -> dict[st
         if key not in flags:
             near = difflib.get_close_matches(str(key), flags, n=1)
             raise UserError(f"{where} has the unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else ""))
-    return {key: _checked_value(f"{where}.{key}", value, flags[key]) for key, value in block.items()}
+    settings = {key: _checked_value(f"{where}.{key}", value, flags[key]) for key, value in block.items()}
+    if isinstance(settings.get("checkpoint"), bool):  # published: whether checkpoints are written
+        settings["save_checkpoint"] = settings.pop("checkpoint")
+    return settings
 
 
 def _checked_value(where: str, value: Any, flag: Flag) -> Any:
@@ -93,6 +128,8 @@ def _checked_value(where: str, value: Any, flag: Flag) -> Any:
         return value
     if kind is named_places:
         return _places(value, problem)
+    if flag.name == "checkpoint" and isinstance(value, bool):
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float, str)) or (kind is str and value == ""):
         raise problem
     if kind is str and "type" not in flag.extra and isinstance(value, float):

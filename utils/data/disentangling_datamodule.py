@@ -64,7 +64,7 @@ class ContrastiveDataModule(ImageDataModule):
         data_dir: str | Path,
         batch_size: int,
         image_size: int,
-        s: float = 0.5,
+        s: float = 1.0,
         blur: bool = False,
         own_datasets: Mapping[str, str] | None = None,
         use_unlabeled: bool = False,

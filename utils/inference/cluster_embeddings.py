@@ -39,7 +39,8 @@ def embed(args: argparse.Namespace) -> "tuple[Disentangler, ContrastiveDataModul
     """
     require_devices(args.gpus)
     net = load_net(model_path(args))
-    module = Disentangler(net, k=args.k, class_num=None if args.fine_labels else args.class_num)
+    classes = None if args.fine_labels else args.class_num
+    module = Disentangler(net, k=args.k, class_num=classes, evaluation_mode="all")
     datamodule = contrastive_datamodule(argparse.Namespace(**{**module.hparams, **vars(args)}))
     evaluator(args).validate(module, datamodule, verbose=False)
     return module, datamodule

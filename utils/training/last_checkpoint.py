@@ -24,10 +24,11 @@ class LastCheckpoint(Checkpoint):
         path: of the checkpoint; the one before it is kept beside it.
         minutes: longest time between two checkpoints.
         interruptions: where signals arrive.
+        write: whether checkpoints are written; without them a signal still ends the run after its step.
     """
 
-    def __init__(self, path: Path, minutes: float, interruptions: Interruptions) -> None:
-        self.path = path
+    def __init__(self, path: Path, minutes: float, interruptions: Interruptions, write: bool = True) -> None:
+        self.path, self.write = path, write
         self.minutes = minutes
         self.interruptions = interruptions
         self.consensus = Consensus()
@@ -77,14 +78,18 @@ class LastCheckpoint(Checkpoint):
         answer = self.consensus.largest([self.interruptions.received, due], pl_module.device, now)
         if answer is None or not any(answer):
             return
-        trainer.save_checkpoint(self.path)
+        if self.write:
+            trainer.save_checkpoint(self.path)
         self.saved = time.monotonic()
         number = int(answer[0])
         if number and not always:
             step = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            goes_on = (
+                "--resume_from_checkpoint auto goes on from there" if self.write else "no checkpoint was asked for"
+            )
             say(
                 f"stopped by {signal.Signals(number).name} after step {step} of epoch {trainer.current_epoch + 1}; "
-                "--resume_from_checkpoint auto goes on from there"
+                f"{goes_on}"
             )
             raise SystemExit(128 + number)
 

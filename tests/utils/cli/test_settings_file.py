@@ -22,8 +22,9 @@ PUBLISHED = {
     "weight_decay": 0,
     "seed": 42,
     "use_wandb": False,
-    "evaluation_mode": "all",
+    "evaluation_mode": 0.1,
     "save_model": True,
+    "save_checkpoint": True,
     "reload": False,
     "use_gradnorm": False,
     "use_scheduler": False,
@@ -40,12 +41,14 @@ def test_published_defaults(dataset):
     assert {name: args[name] for name in PUBLISHED} == PUBLISHED
     assert args["class_num"] == {"cifar100": 20, "tiny-imagenet": 200}.get(dataset, 10)
     assert args["blur"] is (dataset == "imagenet10")
+    assert args["s"] == (1.0 if dataset in ("stl10", "imagenet10") else 0.5)
     assert parse("--dataset", dataset, stage="cluster").epoch == 1000
 
 
 def test_the_file_holds_the_defaults_of_the_flags():
     defaults = {flag.name: flag.default_for("disentangle") for flag in flags_of("disentangle")}
     common = yaml.safe_load(DEFAULT_PATH.read_text())["common"]
+    assert common.pop("checkpoint") is defaults["save_checkpoint"]
     assert common == {name: defaults[name] or common[name] for name in common}
     assert common["customize_datasets"] == {}
 
@@ -67,6 +70,7 @@ def test_every_key_is_a_flag_and_the_other_way_round():
     flags = {flag.name: flag for flag in flags_of("disentangle")}
     for name, value in yaml.safe_load(DEFAULT_PATH.read_text())["common"].items():
         assert name in flags
+        name = {"checkpoint": "save_checkpoint"}.get(name, name)
         if isinstance(value, bool):
             assert getattr(parse("--dataset", "stl10", f"--{name}"), name) is True
             assert getattr(parse("--dataset", "stl10", f"--no-{name}"), name) is False
@@ -100,6 +104,59 @@ def test_wrong_settings_are_named(tmp_path, capsys, block, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+PUBLISHED_LAYOUT = """
+common:
+  batch_size: 128
+  learning_rate: 3e-4
+  s: 1.0
+  evaluation_mode: 0.1
+  reload: true
+  checkpoint: {checkpoint}
+  customize_datasets: false
+datasets:
+  cifar10:
+    class_num: 10
+    s: 0.5
+  stl10:
+    class_num: 10
+"""
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_the_published_file_loads_as_it_is(tmp_path, checkpoint):
+    (tmp_path / "c.yaml").write_text(PUBLISHED_LAYOUT.format(checkpoint=str(checkpoint).lower()))
+    args = parse("--dataset", "cifar10", "--config", str(tmp_path / "c.yaml"))
+    assert (args.s, args.learning_rate, args.class_num, args.evaluation_mode) == (0.5, 3e-4, 10, 0.1)
+    assert (args.save_checkpoint, args.checkpoint, args.customize_datasets) == (checkpoint, None, None)
+    assert args.resume_from_checkpoint == "auto"  # reload
+    assert parse("--dataset", "stl10", "--config", str(tmp_path / "c.yaml")).s == 1.0
+
+
+def test_a_checkpoint_in_the_file_may_be_a_path_too(tmp_path):
+    flags = write(tmp_path, common={"checkpoint": "logs/x/last.ckpt", "reload": True})
+    assert parse("--dataset", "stl10", *flags).resume_from_checkpoint == "logs/x/last.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("common: {s: 1.0, s: 0.5}", "the key 's' is there twice"),
+        ("common: {s: 1.0}\ncommon: {s: 0.5}", "the key 'common' is there twice"),
+        ("datasets: 3", "datasets is 3 but must hold a block for each dataset"),
+        ("datasets: {stl10: {s: 1}}\nstl10: {s: 0.5}", "has the block 'stl10' twice"),
+        ("datasets: {stl10: {z: 1}}", "stl10 has the unknown key 'z'"),
+        ("common: {checkpoint: 3.5}", "common.checkpoint is 3.5 but must be a text"),
+        ("common: {feature_num: 1}", "common.feature_num is 1 but must be at least 2"),
+        ("a: " + "[" * 5000, "is not YAML"),
+    ],
+)
+def test_files_that_mean_two_things_or_none(tmp_path, text, message):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        read_config(tmp_path / "c.yaml")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(1, 1.0), (0.1, 0.1), ("all", "all"), ("none", "none"), ("0.25", 0.25)])
