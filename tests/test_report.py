@@ -21,6 +21,7 @@ from utils.report import clusters, figures
 from utils.report.collect import collect
 from utils.report.discovery_report import write_report
 from utils.report.plots import confusion
+from utils.report.plots.style import to_svg
 from utils.report.reproduce import discovery_main, reproduce_words
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -153,6 +154,13 @@ def test_a_confusion_matrix_names_the_classes_on_both_axes():
     assert shown == ["cat (novel-0)", "dog (cat)", "ship (novel-2)", "novel-1"]
     axis = confusion.plot_confusion(np.eye(2, dtype=np.int64), ("cat", "dog"), 1, ("cat", "novel-0")).axes[0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["cat", "dog (novel-0)"]
+
+
+def test_numbers_in_light_cells_stay_dark_on_a_dark_page():
+    axis = confusion.plot_confusion(np.eye(2, dtype=np.int64), ("cat", "dog"), 0).axes[0]
+    svg = to_svg(axis.figure, "matrix", "a matrix")
+    assert [text.get_text() for text in axis.texts] == ["1.00", "1.00"]
+    assert svg.count(f"fill: {axis.texts[0].get_color()}") == 2
 
 
 def test_the_command_gives_the_same_settings(found):

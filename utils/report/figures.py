@@ -169,8 +169,8 @@ def features(found: Collection, seed: int = 0) -> list[Drawing]:
         for (x, y), label in zip(points, labels, strict=True)
     ]
     caption = (
-        f"t-SNE of the encoder's features of {len(rows):,} images, by {what}: circles are known, other shapes novel. "
-        "Only neighbourhoods mean something, neither axes nor distances."
+        f"t-SNE of the encoder's features of {len(rows):,} images, by {what}: circles in cool colours are known, other "
+        "shapes in warm colours novel. Only neighbourhoods mean something, neither axes nor distances."
     )
     figure = plot_embedding(points, labels, names, found.num_labeled)
     return [Drawing("features", caption, figure, [("x", "y", "class", "kind"), *table])]

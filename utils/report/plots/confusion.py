@@ -12,6 +12,7 @@ from utils.evaluation.metrics import table_mapping
 from utils.report.plots.style import new_figure, shortened
 
 CROWDED = 24  # classes from which the matrix is drawn larger, with smaller labels and no numbers in its cells
+ON_YELLOW = "#111111"  # not black: an SVG leaves that away, and the page's own colour of text, white at night, comes in
 LABELLED = 120  # beyond these not every class has its name
 
 
@@ -114,6 +115,6 @@ def plot_confusion(
         for i, j in np.ndindex(*values.shape):
             if table[i, order[j]]:
                 text = f"{values[i, j]:.2f}".lstrip("0") if rates else str(values[i, j])
-                color = "black" if values[i, j] > 0.6 * top else "white"
+                color = ON_YELLOW if values[i, j] > 0.6 * top else "white"
                 axis.text(j, i, text, ha="center", va="center", fontsize=8, color=color)
     return figure
