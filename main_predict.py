@@ -49,7 +49,7 @@ def main(args) -> int:
     if not args.images:
         return 0
 
-    names, out = output_names(discoverer.hparams), Path(args.out)
+    names, out, failed = output_names(discoverer.hparams), Path(args.out), {}
     predictions, errors = predict_folder.apply(
         discoverer, paths, device, args.eval_batch_size, args.num_workers, args.enable_progress_bar
     )
@@ -60,14 +60,14 @@ def main(args) -> int:
     predict_folder.write_errors(errors, paths, unreadable)
     print(f"predictions {out}: {len(paths) - len(errors):,} images")
     if predictions is not None and args.sheets:
-        predict_folder.write_sheets(predictions, paths, names, Path(args.sheets))
-        print(f"sheets      {args.sheets}")
+        failed = predict_folder.write_sheets(predictions, paths, names, Path(args.sheets))
+        print(f"sheets      {args.sheets}{f': {len(failed):,} failed' * bool(failed)}")
     if predictions is not None and args.copy_into:
         copied = predict_folder.copy_sorted(predictions, paths, names, Path(args.copy_into))
         print(f"sorted      {args.copy_into}: {len(predictions) - copied:,} hard links, {copied:,} copies")
     if errors:
         print(f"unreadable  {unreadable}: {len(errors):,} files")
-    return 1 if errors else 0
+    return 1 if errors or failed else 0
 
 
 if __name__ == "__main__":

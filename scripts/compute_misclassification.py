@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def main(args) -> None:
     """Match, print, save."""
+    from utils.errors import printable
     from utils.files import csv_text, write_text
     from utils.inference.discovery_checkpoint import collected, figures_folder
     from utils.report.clusters import misclassified, pair_sheets, save_sheets
@@ -25,7 +26,7 @@ def main(args) -> None:
     write_text(folder / "misclassified.csv", csv_text(rows[0], rows[1:]))
     if sheets:
         save_sheets(sheets, folder, "confused-pairs")
-    print("\n".join(sheet.title for sheet in sheets))
+    print("\n".join(printable(sheet.title) for sheet in sheets))
     print(f"{len(rows) - 1:,} of {total:,} test images are wrong: {folder / 'misclassified.csv'}")
 
 

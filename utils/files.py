@@ -82,8 +82,8 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """A text file in UTF-8, whole or not at all."""
-    write_whole(path, lambda file: file.write(text.encode()))
+    """A text file in UTF-8, whole or not at all; file names in it that are not UTF-8 are written as their bytes."""
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable]) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -144,6 +145,9 @@ def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> 
     ``--debug`` shows the traceback instead. Where several processes train, all end with the code of the one that failed
     first, and its message is the first.
     """
+    for stream in (sys.stdout, sys.stderr):  # a file name that is not UTF-8 is printed with escapes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main(args)
     except Exception as error:

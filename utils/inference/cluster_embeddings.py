@@ -1,6 +1,7 @@
 """A model of contrastive disentangling applied to a dataset: clusters, scores, pictures."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ def cluster(args: argparse.Namespace) -> "ClusterReport":
     out = Path(args.out) if args.out else model_path(args).with_suffix("")
     require_targets(out, args.tsne, args.lime is not None, args.force)
     module, datamodule = embed(args)
-    figures = pictures(module, datamodule, args.tsne, args.lime)
-    return write_report(out, module.evaluation, module.scores, datamodule, figures)
+    draw = partial(pictures, module, datamodule, args.tsne, args.lime)
+    return write_report(out, module.evaluation, module.scores, datamodule, draw)
 
 
 def embed(args: argparse.Namespace) -> "tuple[Disentangler, ContrastiveDataModule]":

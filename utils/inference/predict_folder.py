@@ -5,6 +5,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from utils.errors import UserError
 from utils.evaluation.predictions import Predictions, predict
 from utils.files import csv_text, write_text
 from utils.methods.discoverer import Discoverer
+from utils.report.attempts import Attempts
 from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, counted, save_sheet, typical_and_doubtful
 from utils.targets import NETWORK, require_different, require_folder, require_target, table_with
 from utils.transforms.eval_pipeline import EvalPipeline
@@ -115,9 +117,15 @@ def require_new_folder(flag: str, folder: str, images: str) -> None:
         )
 
 
-def write_sheets(predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path) -> None:
-    """``<folder>/<class>.png`` for each class that was predicted: its most typical and most doubtful images."""
-    for output in np.unique(predictions.output):
+def write_sheets(predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path) -> dict[str, str]:
+    """``<folder>/<class>.png`` for each class that was predicted: its most typical and most doubtful images.
+
+    Returns:
+        name of a sheet that failed -> the reason.
+    """
+    attempt = Attempts()
+
+    def write(output: int) -> None:
         rows = np.flatnonzero(predictions.output == output)
         chosen = typical_and_doubtful(predictions.distance, predictions.margin, rows, 3 * COLUMNS)
         groups = [
@@ -127,6 +135,10 @@ def write_sheets(predictions: Predictions, paths: Sequence[str], names: Sequence
         ]
         page = contact_sheet(f"{names[output]}: {counted(len(rows))}", groups)
         save_sheet(page, folder / f"{names[output]}.png")
+
+    for output in np.unique(predictions.output).tolist():
+        attempt(f"the sheet of {names[output]}", partial(write, output), None)
+    return attempt.failed
 
 
 def _tile(path: str, probability: float) -> Tile:
@@ -140,8 +152,11 @@ def copy_sorted(predictions: Predictions, paths: Sequence[str], names: Sequence[
 
     Returns:
         how many had to be copied.
+
+    Raises:
+        UserError: with how many could not be copied; the others are.
     """
-    copied = 0
+    copied, failed = 0, Attempts()
     for row, output in zip(predictions.labels, predictions.output, strict=True):
         source = Path(paths[row]).resolve()  # a link to an image becomes the image
         wanted = folder / names[output] / Path(paths[row]).name
@@ -152,9 +167,15 @@ def copy_sorted(predictions: Predictions, paths: Sequence[str], names: Sequence[
         try:
             os.link(source, target)
         except OSError:
-            shutil.copy2(source, target)
-            copied += 1
+            copied += failed(f"the copy of {paths[row]}", partial(_copy, source, target), False)
+    if failed.failed:
+        raise UserError(f"--copy_into {folder}: {len(failed.failed):,} of {len(predictions):,} images are not there")
     return copied
+
+
+def _copy(source: Path, target: Path) -> bool:
+    shutil.copy2(source, target)
+    return True
 
 
 def write_errors(errors: dict[int, str], paths: Sequence[str], path: Path) -> None:

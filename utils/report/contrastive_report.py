@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,11 @@ def require_targets(out: Path, tsne: bool, lime: bool, force: bool) -> None:
 
 
 def write_report(
-    out: Path, evaluation: EmbeddingEvaluation, scores: dict[str, float], datamodule: Any, figures: dict[str, Any]
+    out: Path,
+    evaluation: EmbeddingEvaluation,
+    scores: dict[str, float],
+    datamodule: Any,
+    draw: Callable[[], dict[str, Any]],
 ) -> ClusterReport:
     """Write ``<out>.clusters.csv``, with labels ``<out>.metrics.json``, and the pictures.
 
@@ -48,14 +53,14 @@ def write_report(
         evaluation: gathered and clustered.
         scores: of the clusters.
         datamodule: whose images were evaluated.
-        figures: name -> matplotlib figure, written to ``<out>.<name>.png``.
+        draw: gives name -> matplotlib figure, written to ``<out>.<name>.png``; called when the tables are there.
     """
     written = {"clusters": out.with_name(out.name + ".clusters.csv")}
     files.write_text(written["clusters"], _clusters_csv(evaluation, datamodule))
     if scores:
         written["metrics"] = out.with_name(out.name + ".metrics.json")
         files.write_json(written["metrics"], scores)
-    for name, figure in figures.items():
+    for name, figure in draw().items():
         written[name] = out.with_name(f"{out.name}.{name}.png")
         save_png(figure, written[name])
     return ClusterReport(scores, written)

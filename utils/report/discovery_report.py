@@ -1,12 +1,14 @@
 """The report of a discovery run: ``report.html``, one self-contained page, and its figures as PDF and CSV."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 from utils.cli.methods import Method
 from utils.report import clusters, figures, page
+from utils.report.attempts import Attempts
 from utils.report.collect import Collection
 from utils.report.published import published
 from utils.report.reproduce import reproduce_command
@@ -25,22 +27,32 @@ def write_report(found: Collection, metrics: Mapping[str, float], folder: Path, 
     Returns:
         the page.
     """
-    sheets = {"clusters": clusters.cluster_sheets(found), "confused-pairs": clusters.pair_sheets(found)}
-    drawings = {
-        "Curves": figures.curves(log) if log is not None else [],
-        "Confusion": figures.confusions(found),
-        "Classes": figures.class_accuracy(found),
-        "Features": figures.features(found),
-        "Heads": figures.heads(found),
+    attempt = Attempts()
+    made: dict[str, list[clusters.Sheet]] = {
+        "clusters": attempt("Clusters", lambda: clusters.cluster_sheets(found), []),
+        "confused-pairs": attempt("Confused pairs", lambda: clusters.pair_sheets(found), []),
     }
-    for drawing in (drawing for group in drawings.values() for drawing in group):
-        drawing.save(folder / "figures")
-    for name, group in sheets.items():
-        if group:
-            clusters.save_sheets(group, folder / "figures", name)
+    drawings: dict[str, Sequence[figures.Drawing]] = {
+        "Curves": attempt("Curves", lambda: figures.curves(log) if log is not None else [], []),
+        "Confusion": attempt("Confusion", lambda: figures.confusions(found), []),
+        "Classes": attempt("Classes", lambda: figures.class_accuracy(found), []),
+        "Features": attempt("Features", lambda: figures.features(found), []),
+        "Heads": attempt("Heads", lambda: figures.heads(found), []),
+    }
     shown = {
-        heading: page.side_by_side(page.drawing(drawing.svg(), drawing.caption, drawing.name) for drawing in group)
+        heading: page.side_by_side(
+            attempt(f"{heading}: {drawing.name}", partial(_kept, drawing, folder / "figures"), "") for drawing in group
+        )
         for heading, group in drawings.items()
+    }
+    for name, group in made.items():
+        if group:
+            attempt(f"{name}.pdf", partial(clusters.save_sheets, group, folder / "figures", name), None)
+    sheets = {
+        "Clusters": attempt("Clusters", lambda: cluster_section(found, made["clusters"]), ""),
+        "Confused pairs": attempt(
+            "Confused pairs", lambda: page.side_by_side(cards(made["confused-pairs"]), "cards"), ""
+        ),
     }
     hparams = found.discoverer.hparams
     path = folder / "report.html"
@@ -50,9 +62,10 @@ def write_report(found: Collection, metrics: Mapping[str, float], folder: Path, 
         f"{folder.name} · {discovery_text(found)}",
         [
             ("Summary", summary(found, metrics)),
-            ("Clusters", cluster_section(found, sheets["clusters"])),
+            ("Not drawn", failures(attempt.failed)),
+            ("Clusters", sheets["Clusters"]),
             ("Confusion", shown["Confusion"]),
-            ("Confused pairs", page.side_by_side(cards(sheets["confused-pairs"]), "cards")),
+            ("Confused pairs", sheets["Confused pairs"]),
             ("Classes", shown["Classes"]),
             ("Features", shown["Features"]),
             ("Heads", shown["Heads"]),
@@ -61,6 +74,20 @@ def write_report(found: Collection, metrics: Mapping[str, float], folder: Path, 
         ],
     )
     return path
+
+
+def _kept(drawing: figures.Drawing, folder: Path) -> str:
+    """The drawing for the page, and its files."""
+    drawing.save(folder)
+    return page.drawing(drawing.svg(), drawing.caption, drawing.name)
+
+
+def failures(failed: Mapping[str, str]) -> str:
+    """What could not be drawn, and why."""
+    if not failed:
+        return ""
+    text = "These pieces of the report failed; the others are here, and the run itself is not affected."
+    return page.paragraph(text) + page.table(("piece", "reason"), failed.items(), numbers=False)
 
 
 def discovery_text(found: Collection) -> str:
@@ -121,7 +148,7 @@ def cards(sheets: Sequence[clusters.Sheet]) -> list[str]:
 def settings(hparams: Mapping, method: Method | None = None) -> str:
     """The command that repeats the run, and all settings."""
     rows = [
-        (name, yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip())
+        (name, yaml.safe_dump(value, default_flow_style=True, width=float("inf")).removesuffix("...\n").strip())
         for name, value in hparams.items()
     ]
     import platform

@@ -1,20 +1,26 @@
 """One self-contained HTML page: text, tables, inline drawings and images, no script and nothing from the network."""
 
 import base64
+import html
 import io
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from utils.errors import printable
 from utils.files import write_text
 from utils.report.sheets import PIXELS, Tile
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser refuses what is not in the page
 NARROW, LONGEST = 14, 44  # characters of a name below a small image, and of any
 STYLE = Path(__file__).with_name("page.css")
+
+
+def escape(text: str) -> str:
+    """Text for a page: markup, control characters and what is not UTF-8 are shown, not obeyed."""
+    return html.escape(printable(text))
 
 
 def write_page(path: Path, title: str, subtitle: str, sections: Sequence[tuple[str, str]]) -> None:

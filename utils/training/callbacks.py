@@ -5,7 +5,9 @@ Callbacks that read an epoch's metrics derive from ``Checkpoint``: Lightning cal
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from tqdm import tqdm
 
 from utils import files
 from utils.distributed import say
-from utils.errors import printable
 from utils.training.loggers import CSVLogger
 from utils.training.resuming import make_ready
 
@@ -149,28 +150,37 @@ class RunFiles(Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not has_trained(trainer):
             return
+        from utils.report.attempts import Attempts
         from utils.report.plots.confusion import plot_confusion
         from utils.report.plots.curves import plot_curves
-        from utils.report.plots.style import save_png
 
         metrics = next(logger.latest() for logger in trainer.loggers if isinstance(logger, CSVLogger))
         metrics["seconds"] = round(time.monotonic() - self.started, 1)
         files.write_json(self.folder / "metrics.json", metrics)
-        figures = {"curves": plot_curves(self.folder / "metrics.csv")}
+        attempt, pictures = Attempts(), {}
+        pictures["curves"] = lambda: plot_curves(self.folder / "metrics.csv")
         evaluation: Any = getattr(pl_module, "evaluation", None)
         if hasattr(evaluation, "joint_table") and evaluation.joint_table.sum():
-            names = tuple(map(printable, trainer.datamodule.split.names))  # type: ignore[attr-defined]
-            figures["confusion"] = plot_confusion(
-                evaluation.joint_table, names, pl_module.hparams["num_labeled_classes"]
-            )
-        for name, figure in figures.items():
-            save_png(figure, self.folder / f"{name}.png")
-        for name in figures:  # all at once: what is logged while another picture is drawn can miss the end of the run
+            names = trainer.datamodule.split.names  # type: ignore[attr-defined]
+            known = pl_module.hparams["num_labeled_classes"]
+            pictures["confusion"] = lambda: plot_confusion(evaluation.joint_table, names, known)
+        for name, draw in pictures.items():
+            attempt(f"{name}.png", partial(_drawn, draw, self.folder / f"{name}.png"), None)
+        drawn = [name for name in pictures if f"{name}.png" not in attempt.failed]
+        for name in drawn:  # all at once: what is logged while another picture is drawn can miss the end of the run
             log_picture(trainer, name, self.folder / f"{name}.png")
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.finish()
-        say(f"metrics   {self.folder / 'metrics.json'}\ncurves    {self.folder / 'curves.png'}")
+        say(f"metrics   {self.folder / 'metrics.json'}")
+        if "curves" in drawn:
+            say(f"curves    {self.folder / 'curves.png'}")
+
+
+def _drawn(draw: Callable[[], Any], path: Path) -> None:
+    from utils.report.plots.style import save_png
+
+    save_png(draw(), path)
 
 
 def has_trained(trainer: pl.Trainer) -> bool:

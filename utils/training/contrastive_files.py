@@ -101,13 +101,21 @@ class Pictures(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.fast_dev_run or not is_record(trainer, self.every):  # type: ignore[attr-defined]
             return
-        from utils.report.contrastive_report import pictures
-        from utils.report.plots.style import save_png
+        from utils.report.attempts import Attempts
 
-        for name, figure in pictures(pl_module, trainer.datamodule, self.tsne, self.lime).items():  # type: ignore[attr-defined]
-            path = self.folder / f"{name}_epoch_{trainer.current_epoch + 1}.png"
-            save_png(figure, path)
-            log_picture(trainer, name, path)
+        def draw(**kind: Any) -> None:
+            from utils.report.contrastive_report import pictures
+            from utils.report.plots.style import save_png
+
+            for name, figure in pictures(pl_module, trainer.datamodule, **kind).items():  # type: ignore[attr-defined]
+                path = self.folder / f"{name}_epoch_{trainer.current_epoch + 1}.png"
+                save_png(figure, path)
+                log_picture(trainer, name, path)
+
+        attempt, training = Attempts(), pl_module.model.training  # type: ignore[union-attr]
+        attempt("the t-SNE picture", lambda: draw(tsne=self.tsne, lime=None), None)
+        attempt("the LIME picture", lambda: draw(tsne=False, lime=self.lime), None)
+        pl_module.model.train(training)  # type: ignore[union-attr, operator, arg-type]
 
 
 def is_record(trainer: pl.Trainer, every: int) -> bool:

@@ -67,7 +67,7 @@ def _validation(folder: Path, names: list[str], passed_over: PassedOver) -> tupl
         return [], np.zeros(0, np.int64)
     table = folder / "val_annotations.txt"
     try:
-        with open(table, newline="", encoding="utf-8") as file:
+        with open(table, newline="", encoding="utf-8", errors="surrogateescape") as file:
             wnids = {row[0]: row[1] for row in csv.reader(file, delimiter="\t") if len(row) > 1}
         labels = [names.index(wnids[Path(path).name]) for path in paths]
     except FileNotFoundError:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.report.plots.style import INK, KNOWN, MUTED, NOVEL, new_figure
+from utils.report.plots.style import INK, KNOWN, MUTED, NOVEL, new_figure, shortened
 
 PER_PANEL, MAX_CLASSES = 34, 136
 
@@ -28,6 +28,7 @@ def plot_class_accuracy(
         num_known: how many are known.
         limit: classes drawn at most.
     """
+    names = [shortened(name) for name in names]
     rows = shown_classes(agnostic, num_known, limit)
     panels = [rows[start : start + PER_PANEL] for start in range(0, len(rows), PER_PANEL)]
     longest = max((len(names[row]) for row in rows), default=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.errors import printable
 from utils.evaluation.metrics import table_mapping
 from utils.report.plots.style import new_figure, shortened
 
@@ -83,6 +84,8 @@ def plot_confusion(
     """
     num_classes, num_clusters = table.shape
     order = matched_order(table)
+    names = [printable(name) for name in names]
+    outputs = outputs and [printable(name) for name in outputs]
     if outputs is None:
         own = names[:num_labeled]
         outputs = [*own, *(f"novel-{cluster}" for cluster in range(num_clusters - len(own)))]

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from utils.errors import printable
 from utils.files import write_whole
 
 INK = "#010101"
@@ -47,7 +48,7 @@ def shortened(name: str, longest: int = LONGEST) -> str:
     >>> shortened("n02123045"), shortened("a name that is far too long", 11)
     ('n02123045', 'a nam… long')
     """
-    front = longest // 2
+    name, front = printable(name), longest // 2
     return name if len(name) <= longest else f"{name[:front]}…{name[len(name) - (longest - front - 1) :]}"
 
 

@@ -1,0 +1,114 @@
+"""Names that are not UTF-8 or hold line ends: tables, sheets, copies and the report have them all."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+import main_predict
+from tests.conftest import tiny_discovery, tiny_pretraining
+from tests.utils.data.makers import pixels
+from utils import cli
+from utils.report import discovery_report, figures
+from utils.report.page import escape
+
+STRANGE = [os.fsdecode(b"caf\xe9"), "new\nline", "\x1b[31mred", "tab\there", "$x_{$", "plain"]
+SMALL = ["--dataset", "folder", "--image_size", "8", "--num_labeled_classes", "3", "--num_unlabeled_classes", "3"]
+SMALL += ["--batch_size", "6", "--max_epochs", "1", "--warmup_epochs", "0", "--num_workers", "0"]
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory):
+    """Six classes of strange names, images of such names in them, and a discovery run with its report."""
+    root = tmp_path_factory.mktemp("strange")
+    for part in ("train", "test"):
+        for number, name in enumerate(STRANGE):
+            folder = root / "data" / part / name
+            folder.mkdir(parents=True)
+            for image in range(2):
+                content = Image.fromarray(pixels(8, 8, 3, seed=10 * number + image))
+                content.save(folder / f"{image} {name}.png")
+    given = [*SMALL, "--data_dir", str(root / "data")]
+    tiny_pretraining(root, *given)
+    tiny_discovery(root, *given, "--pretrained", str(root / "pretrain-resnet18-folder-tiny.cp"), "--report")
+    return root
+
+
+def test_a_report(strange):
+    folder = strange / "logs" / "run"
+    page = (folder / "report.html").read_text(encoding="utf-8")  # valid UTF-8
+    assert "Not drawn" not in page
+    assert r"caf\udce9" in page
+    assert r"new\nline" in page
+    assert "\x1b" not in page
+    settings = yaml.safe_load((folder / "hparams.yaml").read_text())
+    assert set(settings["class_names"]) < set(STRANGE)
+    listed = {row["image"] for row in rows(folder / "figures" / "clusters.csv")}
+    assert len(listed) == 6
+    assert all(Path(path).is_file() for path in listed)  # the very names of the files
+
+
+def test_tables_sheets_and_copies(strange, tmp_path, capsys):
+    images, out = strange / "data" / "test", tmp_path / os.fsdecode(b"p\xff.csv")
+    words = ["--checkpoint", strange / "logs" / "run" / "last.ckpt", "--images", images, "--out", out]
+    words += ["--sheets", tmp_path / "sheets", "--copy_into", tmp_path / "copies"]
+    (images / "plain" / os.fsdecode(b"broken\xff.png")).write_bytes(b"no image")
+    args = cli.parse("predict", list(map(str, words)))
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            cli.run(main_predict.main, args)
+    finally:
+        (images / "plain" / os.fsdecode(b"broken\xff.png")).unlink()
+    assert stopped.value.code == 1  # one file cannot be read
+    table = rows(out)
+    assert len(table) == 12
+    assert all(Path(row["image"]).is_file() for row in table)
+    assert rows(tmp_path / os.fsdecode(b"p\xff.errors.csv"))[0]["image"].endswith("broken\udcff.png")
+    predicted = {row["prediction"] for row in table}
+    assert {path.stem for path in (tmp_path / "sheets").iterdir()} == predicted
+    copies = sorted(path.name for path in (tmp_path / "copies").rglob("*.png"))
+    assert copies == sorted(Path(row["image"]).name for row in table)
+    assert r"p\udcff.csv: 12 images" in capsys.readouterr().out
+
+
+def test_what_a_page_shows():
+    assert escape('a\nb\udce9<script>"') == r"a\nb\udce9&lt;script&gt;&quot;"
+
+
+@pytest.mark.parametrize(("failing", "heading"), [("features", "Features"), ("confusions", "Confusion")])
+def test_a_figure_that_fails_leaves_the_page(tiny_run, tmp_path, monkeypatch, capsys, failing, heading):
+    from utils.inference import evaluate_checkpoint
+
+    def fail(*args):
+        raise RuntimeError("no room\nfor it")
+
+    monkeypatch.setattr(figures, failing, fail)
+    monkeypatch.setattr(discovery_report.clusters, "save_sheets", fail)
+    checkpoint = tmp_path / "last.ckpt"
+    checkpoint.write_bytes((tiny_run[0] / "last.ckpt").read_bytes())
+    evaluate_checkpoint.evaluate(cli.parse("evaluate", ["--checkpoint", str(checkpoint), "--report"]))
+    page = (tmp_path / "report.html").read_text()
+    assert "Not drawn" in page
+    assert f"<td>{heading}</td><td>RuntimeError: no room</td>" in page
+    assert "<td>clusters.pdf</td><td>RuntimeError: no room</td>" in page
+    assert 'id="heads"' in page
+    assert 'class="tile"' in page
+    assert f"warning: {heading} failed (RuntimeError: no room); the rest goes on" in capsys.readouterr().out
+
+
+def test_a_failing_picture_at_the_end_leaves_the_metrics(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("utils.report.plots.curves.plot_curves", lambda *args: 1 / 0)
+    tiny_discovery(tmp_path, "--max_epochs", "1")
+    run = tmp_path / "logs" / "run"
+    assert json.loads((run / "metrics.json").read_text())["loss"]
+    assert (run / "confusion.png").is_file()
+    assert "warning: curves.png failed (ZeroDivisionError: division by zero)" in capsys.readouterr().out
