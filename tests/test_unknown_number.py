@@ -87,7 +87,7 @@ def test_discovery_with_an_unknown_number(tiny_run, tmp_path, capsys):
     text = (folder / "report.html").read_text()
     assert "--num_unlabeled_classes auto" in text
     assert f"{hparams['num_unlabeled_classes']} novel classes" in text
-    with pytest.raises(UserError, match="auto needs --pretrained or --estimate_from"):
+    with pytest.raises(UserError, match="auto needs --pretrained, --estimate_from or --backbone"):
         tiny_discovery(tmp_path, *auto)
 
 

@@ -4,6 +4,7 @@ import argparse
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -17,11 +18,13 @@ from utils.cli.settings import remarks
 from utils.data import get_datamodule
 from utils.data.dead_workers import told_of_dead_workers
 from utils.data.discovery_datamodule import NCDDataModule
+from utils.data.features.datamodule import FeatureDataModule
 from utils.devices import count_processes, require_devices, require_launcher, torch_device
 from utils.distributed import say
 from utils.errors import UserError
 from utils.files import remove_unfinished
 from utils.inference.evaluate_checkpoint import write_discovery_report
+from utils.inference.extraction import serve_features
 from utils.methods.discoverer import Discoverer
 from utils.methods.disentangler import Disentangler
 from utils.methods.gcd_discoverer import GCDDiscoverer
@@ -120,6 +123,9 @@ def _fit(
     if not args.fast_dev_run:
         weights = sum(value.numel() * value.element_size() for value in module.state_dict().values())
         require_space(folder, 2 * weights)  # with the momentum
+    if isinstance(datamodule, FeatureDataModule):
+        encoder: Any = module.model.encoder  # type: ignore[union-attr]
+        serve_features(datamodule, encoder, vars(args), torch_device(args.gpus))
     if args.compile:
         compile_step(module)
     with resuming.own_folder(folder), Interruptions().installed() as interruptions:
@@ -218,8 +224,10 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
     args.num_unlabeled_classes = 1
     if stage in DISCOVERING:
         weights = args.estimate_from or args.pretrained
-        if weights is None:
-            raise UserError("--num_unlabeled_classes auto needs --pretrained or --estimate_from: it clusters features")
+        if weights is None and args.backbone is None:
+            raise UserError(
+                "--num_unlabeled_classes auto needs --pretrained, --estimate_from or --backbone: it clusters features"
+            )
         from utils.inference.features import PretrainedFeatures
 
         features = PretrainedFeatures(args, weights, torch_device(args.gpus))

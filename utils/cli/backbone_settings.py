@@ -6,6 +6,7 @@ from typing import Any
 from utils.errors import UserError
 
 OF_BACKBONES = ("backbone_weights", "backbone_size", "train")
+OF_FEATURES = ("feature_cache", "feature_views", "feature_seed")
 OF_RESNETS = {
     "arch": "the backbone takes its place",
     "width": "it is of the ResNet of --arch",
@@ -32,10 +33,14 @@ def refuse_contradictions(settings: Mapping[str, Any], words: Sequence[str]) -> 
     """
     given = {word[2:].partition("=")[0] for word in words if word.startswith("--")}
     if settings["backbone"] is None:
-        for name in OF_BACKBONES:
+        for name in (*OF_BACKBONES, *OF_FEATURES):
             if name in given:
                 raise UserError(f"--{name} is of --backbone, which is not given; name one, such as --backbone lite0")
         return
+    trained = what_is_trained({"train": None, **settings})
+    for name in OF_FEATURES:
+        if name in given and trained != "frozen":
+            raise UserError(f"--{name} means nothing with --train {trained}: features are kept of a frozen backbone")
     for name, reason in OF_RESNETS.items():
         if name in given:
             raise UserError(f"--{name} means nothing with --backbone ({reason}); leave it away")

@@ -21,9 +21,11 @@ from utils.cli.flag_types import (
     NCD,
     NCD_ALONE,
     NCD_DATA,
+    NCD_TRAINING,
     NOT_NEGATIVE,
     POSITIVE,
     PREDICT,
+    READING,
     SHARE,
     Flag,
     count_or_auto,
@@ -159,6 +161,23 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
             AT_LEAST_ZERO,
         ),
     ),
+    "features": (
+        Flag(
+            "feature_cache",
+            {**dict.fromkeys(READING), "others": "data/features"},
+            "folder in which the features of a frozen backbone are kept",
+            stages=NCD,
+        ),
+        Flag(
+            "feature_views",
+            6,
+            "views of each training image whose features are kept",
+            int,
+            NCD_TRAINING,
+            AT_LEAST_ONE,
+        ),
+        Flag("feature_seed", 0, "seed of those views, apart from --seed", int, NCD_TRAINING, NOT_NEGATIVE),
+    ),
     "objective": (
         Flag("temperature", 0.1, "temperature of every softmax", float, check=POSITIVE),
         Flag(
@@ -264,9 +283,8 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         Flag(
             "checkpoint",
             None,
-            "pretrained weights (.cp), or a model of train.py",
+            "pretrained weights (.cp), or a model of train.py (default: the weights of --backbone)",
             stages=("features",),
-            extra={"required": True},
         ),
         Flag(
             "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)

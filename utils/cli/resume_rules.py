@@ -18,6 +18,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("arch", "width", "num_heads", "hidden_dim", "proj_dim", "num_hidden_layers", "overcluster_factor"),
         *("backbone", "backbone_weights", "backbone_size", "train", "feature_num", "method"),
         *("baseline", *(flag.name for group in BASELINE.values() for flag in group)),
+        *("feature_views", "feature_seed"),
         *("temperature", "num_iters_sk", "epsilon_sk", "global_sinkhorn"),
         *("instance_temperature", "feature_temperature", "gather_negatives"),
         *("base_lr", "min_lr", "warmup_epochs", "momentum_opt", "weight_decay_opt"),
@@ -38,7 +39,7 @@ RULES: dict[str, tuple[str, ...]] = {
         *("log_dir", "run_name", "comment", "project", "entity", "wandb", "use_wandb", "offline"),
         *("distributed_backend", "compile", "profiler", "enable_progress_bar", "num_sanity_val_steps", "fast_dev_run"),
         *("resume_from_checkpoint", "reload", "checkpoint", "checkpoint_minutes", "config", "print_config", "debug"),
-        *("report", "tsne", "lime", "save_model", "save_checkpoint"),
+        *("report", "tsne", "lime", "save_model", "save_checkpoint", "feature_cache"),
     ),
 }
 STAGE_MARKS = ("num_heads", "sup_weight", "feature_num")  # flags that one stage of training has alone

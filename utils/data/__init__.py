@@ -4,6 +4,7 @@ Importing this package imports no torch, so that the flags can be parsed first.
 """
 
 from argparse import Namespace
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
         args: the flags named in :class:`utils.data.discovery_datamodule.NCDDataModule`; ``labeled_classes`` is a
             comma-separated string or None, and ``num_small_crops`` counts only with ``multicrop``. With
             ``num_unlabeled_estimated`` the number of novel classes says nothing about the data. ``backbone_data``
-            holds the fields of :class:`utils.transforms.spec.BackboneData`, or is None.
+            holds the fields of :class:`utils.transforms.spec.BackboneData`, or is None. With ``train`` frozen the
+            datamodule waits for features (:class:`utils.data.features.datamodule.FeatureDataModule`).
         mode: ``pretrain`` (labelled classes only), ``discover`` (everything, labels of novel classes hidden), or
             ``disentangle`` (everything, all labels hidden; the flags of
             :class:`utils.data.disentangling_datamodule.ContrastiveDataModule`).
@@ -33,13 +35,16 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
     if mode == "disentangle":
         return contrastive_datamodule(args)
     from utils.data.discovery_datamodule import NCDDataModule
+    from utils.data.features.datamodule import FeatureDataModule
     from utils.transforms.spec import BackboneData
 
     small_crops = {"pretrain": 0, "discover": args.num_small_crops if getattr(args, "multicrop", False) else 0}
     if mode not in small_crops:
         raise ValueError(f"unknown mode '{mode}'; known are {', '.join(small_crops)}, disentangle")
     named, backbone = args.labeled_classes, getattr(args, "backbone_data", None)
-    return NCDDataModule(
+    cached = getattr(args, "train", None) == "frozen"
+    made = partial(FeatureDataModule, feature_views=args.feature_views) if cached else NCDDataModule
+    return made(
         mode=mode,
         dataset=args.dataset,
         data_dir=args.data_dir,

@@ -9,8 +9,10 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from utils import files
 from utils.data import get_datamodule
 from utils.data.discovery_datamodule import NCDDataModule
+from utils.data.features.datamodule import FeatureDataModule
 from utils.devices import torch_device
 from utils.errors import UserError, listed
+from utils.inference.extraction import serve_features
 from utils.methods.discoverer import Discoverer
 from utils.methods.named import discoverer_class
 from utils.targets import require_folder
@@ -39,13 +41,13 @@ def load_discoverer(path: str) -> Discoverer:
 
 
 def datamodule_of(module: Discoverer, args: argparse.Namespace) -> NCDDataModule:
-    """The data of a checkpoint, from where the flags say, set up.
+    """The data of a checkpoint, from where the flags say, set up, with the features of a frozen backbone.
 
     Raises:
         UserError: for everything about the data, and when their labelled classes are not the checkpoint's.
     """
     settings = argparse.Namespace(**module.hparams)
-    for name in ("data_dir", "download", "num_workers", "eval_batch_size"):
+    for name in ("data_dir", "download", "num_workers", "eval_batch_size", "feature_cache"):
         if getattr(args, name) is not None:
             setattr(settings, name, getattr(args, name))
     datamodule: NCDDataModule = get_datamodule(settings, "discover")  # type: ignore[assignment]
@@ -57,6 +59,9 @@ def datamodule_of(module: Discoverer, args: argparse.Namespace) -> NCDDataModule
             f"--checkpoint {args.checkpoint} was trained on the labelled classes {listed(theirs)}; those of "
             f"{datamodule.origin} are {listed(ours)}: give --data_dir with the checkpoint's own dataset"
         )
+    if isinstance(datamodule, FeatureDataModule):
+        settings.precision = getattr(args, "precision", "32")
+        serve_features(datamodule, module.model.encoder, vars(settings), torch_device(args.gpus), training=False)
     return datamodule
 
 

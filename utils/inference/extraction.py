@@ -32,6 +32,7 @@ from utils.training.freed_memory import keep_freed_memory
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.pipeline import ViewPipeline
 
+LAW = 1  # part of the key; counts up when what an image's views or features are changes in the code
 CHUNK = 8  # blocks that are written at a time: what a kill can cost
 AHEAD = 2  # blocks of views that wait for the encoder
 SECONDS_BETWEEN_LINES = 60.0
@@ -80,7 +81,7 @@ def serve_features(
     for name in (VIEWS, "train", "test") if training else ("train", "test"):
         part = "train" if name == VIEWS else name
         images, count = datamodule.sources[part], len(datamodule.sources[part])
-        about: dict[str, Any] = {"images": digests[part], "number of images": count, **encoder_about}
+        about: dict[str, Any] = {"law": LAW, "images": digests[part], "number of images": count, **encoder_about}
         about |= {"mean": list(spec.mean), "std": list(spec.std)}
         shape: tuple[int, ...] = (count, encoder.num_features)  # type: ignore[assignment]
         if name == VIEWS:

@@ -17,9 +17,12 @@ from utils.cli.flag_types import AUTO
 from utils.cli.settings import resolve
 from utils.data import get_datamodule
 from utils.data.discovery_datamodule import NCDDataModule
+from utils.data.features.datamodule import FeatureDataModule
+from utils.errors import UserError
 from utils.evaluation.class_number import Estimate, estimate
 from utils.evaluation.protocols import LOADERS, DiscoveryEvaluation
 from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
+from utils.inference.extraction import serve_features
 from utils.inference.kmeans_baselines import pretrained_network
 from utils.nets import MultiHeadResNet
 from utils.nets.backbone import backbone_data
@@ -56,14 +59,15 @@ class PretrainedFeatures:
 
     Args:
         args: the flags of the stage ``features`` or ``discover``.
-        path: pretrained weights, or a model that ``train.py`` has left: its backbone has seen novel images too.
+        path: pretrained weights, or a model that ``train.py`` has left: its backbone has seen novel images too; None:
+            the weights of ``--backbone``.
         device: of the network and the features.
 
     Raises:
         UserError: for weights or data that are not there or do not fit.
     """
 
-    def __init__(self, args: Namespace, path: str, device: torch.device) -> None:
+    def __init__(self, args: Namespace, path: str | None, device: torch.device) -> None:
         given = vars(args)
         unknown = args.num_unlabeled_classes == AUTO or given.get("num_unlabeled_estimated", False)
         settings = {name: given[name] for name in given if name in resolve("discover", {})} | {"batch_size": 2}
@@ -71,6 +75,11 @@ class PretrainedFeatures:
         if unknown:
             settings["num_unlabeled_classes"] = 1
         self.settings = resolve("discover", settings)
+        if path is None and not self.settings["backbone"]:
+            raise UserError("features need a network: give --checkpoint FILE, or --backbone NAME")
+        contrastive = path is not None and is_disentangling(path)
+        if contrastive:
+            self.settings["train"] = None  # it is not the backbone that looks at the images
         if self.settings["backbone"]:
             data = backbone_data(self.settings["backbone"], self.settings["backbone_size"])
             self.settings["backbone_data"] = asdict(data)
@@ -79,12 +88,14 @@ class PretrainedFeatures:
         self.datamodule.setup("fit")
         spec = self.datamodule.spec
         self.model: ContrastiveEncoder | MultiHeadResNet
-        if is_disentangling(path):
-            self.model = ContrastiveEncoder(path, spec.mean, spec.std).to(device)
+        if contrastive:
+            self.model = ContrastiveEncoder(str(path), spec.mean, spec.std).to(device)
         else:
             self.model = pretrained_network({**self.settings, "image_size": self.datamodule.image_size}, path).to(
                 device
             )
+        if isinstance(self.datamodule, FeatureDataModule):
+            serve_features(self.datamodule, self.model.encoder, self.settings, device, training=False)
         self.device = device
         self._cache: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -132,11 +143,13 @@ class PretrainedFeatures:
 
 
 def default_folder(args: Namespace, kind: str) -> Path:
-    """``<log_dir>/<run_name>``, by default ``<kind>-<name of the weights>``.
+    """``<log_dir>/<run_name>``, by default ``<kind>-<name of the weights>`` or backbone.
 
     Raises:
         UserError: where nothing can be written.
     """
-    folder = Path(args.log_dir) / (args.run_name or f"{kind}-{Path(args.checkpoint).stem}")
+    folder = Path(args.log_dir) / (
+        args.run_name or f"{kind}-{Path(args.checkpoint).stem if args.checkpoint else args.backbone}"
+    )
     require_folder("log_dir", folder)
     return folder

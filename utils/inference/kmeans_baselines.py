@@ -1,12 +1,14 @@
 """k-means on pixels and on pretrained features: what discovery has to beat, on the same images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
+from torch import Tensor
 
+from utils.data.features.datamodule import FeatureDataModule
 from utils.errors import UserError
 from utils.evaluation.metrics import contingency, table_metrics
 from utils.methods.pretrainer import Pretrainer
@@ -19,13 +21,13 @@ def kmeans_metrics(train: np.ndarray, test: np.ndarray, labels: np.ndarray, k: i
     return table_metrics(contingency(labels, kmeans.predict(test)))
 
 
-def pretrained_network(hparams: Mapping[str, Any], path: str) -> MultiHeadResNet:
-    """The encoder and labelled head of a pretrained file, in evaluation mode.
+def pretrained_network(hparams: Mapping[str, Any], path: str | None) -> MultiHeadResNet:
+    """The encoder and labelled head of a pretrained file, or a backbone with weights of its own, in evaluation mode.
 
     Raises:
         UserError: when the file is absent or does not fit.
     """
-    names = [*("dataset", "image_size", "arch", "width", "backbone", "backbone_size")]
+    names = [*("dataset", "image_size", "arch", "width", "backbone", "backbone_size", "backbone_weights")]
     names += ["num_labeled_classes", "num_unlabeled_classes"]
     return Pretrainer(**{name: hparams[name] for name in names}, pretrained=path).model.eval()
 
@@ -36,27 +38,29 @@ def kmeans_baselines(datamodule: Any, pretrained: str | None, hparams: Mapping[s
 
     Args:
         datamodule: of discovery, set up; its novel training images are clustered, its novel test images scored.
-        pretrained: weights of the features; None leaves the features out.
+        pretrained: weights of the features; None leaves the features out, but those of a frozen backbone.
         hparams: of the discovery run.
 
     Raises:
         UserError: when no novel test image has a truth.
     """
-    loaders = dict(zip(datamodule.dataloader_mapping.values(), datamodule.val_dataloader(), strict=True))
-    if not len(loaders["unlab/train"]) or not len(loaders["unlab/test"]):
+    names = ("unlab/train", "unlab/test")
+    images = {name: list(datamodule.image_loader(name)) for name in names}
+    if not all(images.values()):
         raise UserError("the baselines need novel training and test images with known classes")
-    images = {name: list(loaders[name]) for name in ("unlab/train", "unlab/test")}
     labels = torch.cat([labels for _, labels in images["unlab/test"]]).cpu().numpy()
-    spaces = {"kmeans_pixels": lambda batch: batch.flatten(1)}
-    if pretrained:
+    spaces: dict[str, tuple[dict, Callable[[Tensor], Tensor]]] = {
+        "kmeans_pixels": (images, lambda batch: batch.flatten(1))
+    }
+    if isinstance(datamodule, FeatureDataModule):
+        served = {name: list(datamodule.evaluation_loader(name)) for name in names}
+        spaces["kmeans_features"] = (served, lambda batch: batch)
+    elif pretrained:
         model = pretrained_network(hparams, pretrained)
-        spaces["kmeans_features"] = lambda batch: model.to(batch.device)(batch)["feats"]
+        spaces["kmeans_features"] = (images, lambda batch: model.to(batch.device)(batch)["feats"])
     results: dict[str, float] = {}
-    for space, embed in spaces.items():
-        train, test = (
-            torch.cat([embed(batch).cpu() for batch, _ in images[name]]).numpy()
-            for name in ("unlab/train", "unlab/test")
-        )
+    for space, (batches, embed) in spaces.items():
+        train, test = (torch.cat([embed(batch).cpu() for batch, _ in batches[name]]).numpy() for name in names)
         metrics = kmeans_metrics(train, test, labels, hparams["num_unlabeled_classes"])
         results |= {f"baseline/{space}/{name}": value for name, value in metrics.items()}
     return results

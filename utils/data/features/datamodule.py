@@ -78,6 +78,7 @@ class FeatureDataModule(NCDDataModule):
             self.training_labels(),
             num_views=self.num_large_crops,
             half_labeled=self.num_labeled_classes if self._half_batches() else None,
+            weights=self.image_weights(),
             batch_size=self.batch_size,
             seed=self.seed,
             epoch=self._current_epoch,
