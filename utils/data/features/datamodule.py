@@ -83,7 +83,6 @@ class FeatureDataModule(NCDDataModule):
             seed=self.seed,
             epoch=self._current_epoch,
             start=self._steps_done,
-            weights=self.image_weights(),
             **self._place(),
         )
 
