@@ -1,10 +1,17 @@
 """The table of flags that single methods in ``baselines/`` have beside those of discovery; a method names its rows."""
 
-from utils.cli.flag_types import DISCOVER, POSITIVE, Flag
+from utils.cli.flag_types import AT_LEAST_ONE, DISCOVER, NOT_NEGATIVE, POSITIVE, Flag
 
 SHARE = (lambda value: 0 <= value <= 1, "between 0 and 1")
 
 BASELINE: dict[str, tuple[Flag, ...]] = {
+    "experts": (
+        Flag("batch_head", True, "batch-wise experts beside the class-wise ones", bool, DISCOVER),
+        Flag("queue_size", 500, "rows that the memory of each view and head holds", int, DISCOVER, AT_LEAST_ONE),
+        Flag("queue_alpha", 0.5, "share of a row's own target beside its neighbours'", float, DISCOVER, SHARE),
+        Flag("sharp", 0.5, "temperature that sharpens targets", float, DISCOVER, POSITIVE),
+        Flag("alpha", 1.0, "weight of the batch-wise experts in a prediction", float, DISCOVER, NOT_NEGATIVE),
+    ),
     "distillation": (
         Flag("kd_temperature", 4.0, "factor of --temperature in the distillation", float, DISCOVER, POSITIVE),
     ),

@@ -72,6 +72,8 @@ def read_outputs(model: Any, outputs: Mapping[str, Tensor], best_head: int, temp
     """
     novel = outputs["logits_unlab"][best_head]
     logits = torch.cat([outputs["logits_lab"], novel], dim=-1)  # (B, L+U)
+    if "logits_all" in outputs:
+        logits = outputs["logits_all"][best_head]
     output, probability, margin = _top(logits / temperature)
     cluster, cluster_probability, cluster_margin = _top(novel / temperature)
     distances = 1 - logits / model.prototype_lengths(best_head).to(logits.dtype)
@@ -110,7 +112,7 @@ def predict(
     discoverer.eval()
     rows = []
     for images, labels in batches:
-        outputs = discoverer.model(images.to(discoverer.device))
+        outputs = discoverer.predictions(images.to(discoverer.device))
         found = read_outputs(discoverer.model, outputs, int(discoverer.best_head), discoverer.hparams["temperature"])
         if not keep_features:
             found["features"] = found["features"][:, :0]

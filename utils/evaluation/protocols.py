@@ -47,12 +47,14 @@ class DiscoveryEvaluation:
 
         Args:
             loader: one of ``LOADERS``.
-            outputs: of the network for one view: ``logits_lab`` (B, L) and ``logits_unlab`` (H, B, U).
+            outputs: of the network for one view: ``logits_lab`` (B, L) and ``logits_unlab`` (H, B, U); ``logits_all``
+                (H, B, L+U) where those among all classes are others.
             labels: (B,) in 0..L+U-1, or -1 where the truth is not known.
             best_head: the head that speaks for the model.
         """
         logits_lab, logits_unlab = outputs["logits_lab"], outputs["logits_unlab"]
-        all_logits = torch.cat([logits_lab.expand(self.num_heads, -1, -1), logits_unlab], dim=-1)  # (H, B, L+U)
+        side_by_side = torch.cat([logits_lab.expand(self.num_heads, -1, -1), logits_unlab], dim=-1)
+        all_logits = outputs.get("logits_all", side_by_side)  # (H, B, L+U)
         preds = all_logits.argmax(dim=-1)  # (H, B)
         best = preds[best_head : best_head + 1]
         if loader.startswith("unlab"):

@@ -58,8 +58,10 @@ def export_onnx(discoverer: Discoverer, path: Path) -> None:
     The batch is dynamic. The metadata hold ``classes`` (a JSON list of the outputs' names) and ``image_size``.
 
     Raises:
-        UserError: where the packages that write ONNX are not installed.
+        UserError: where the packages that write ONNX are not installed, and for a method with predictions of its own.
     """
+    if type(discoverer).predictions is not Discoverer.predictions:
+        raise UserError(f"--export does not know the predictions of {discoverer.hparams['baseline']}; leave it away")
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"--export needs the package {' and '.join(missing)}: pip install {' '.join(missing)}")

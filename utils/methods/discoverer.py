@@ -156,9 +156,13 @@ class Discoverer(pl.LightningModule):
         views, labels = batch
         self.model.normalize_prototypes()
         losses = self.compute_losses(self.outputs(views, labels), labels)
-        self.loss_per_head += losses.pop("loss_per_head").nan_to_num(0.0, 0.0, 0.0)  # such a step is told elsewhere
+        self.keep_books(losses)
         self.means.update(losses)
         return losses["loss"]
+
+    def keep_books(self, losses: dict[str, Tensor]) -> None:
+        """Add to the sums of the epoch what is no scalar, and take it out of the losses."""
+        self.loss_per_head += losses.pop("loss_per_head").nan_to_num(0.0, 0.0, 0.0)  # such a step is told elsewhere
 
     def on_train_epoch_end(self) -> None:
         log_epoch(self, self.means, self.lr)
@@ -167,6 +171,12 @@ class Discoverer(pl.LightningModule):
         return sgd_warmup_cosine(self.parameters(), **{name: self.hparams[name] for name in FLAGS})
 
     # Evaluation
+
+    def predictions(self, images: Tensor) -> dict[str, Tensor]:
+        """What evaluation reads, of one view (B, 3, h, w): ``feats`` (B, D), ``logits_lab`` (B, L) and
+        ``logits_unlab`` (H, B, U) as cosines; ``logits_all`` (H, B, L+U) where it is not both side by side.
+        """
+        return self.model(images)
 
     def on_validation_epoch_start(self) -> None:
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:  # else it is the checkpoint's
@@ -178,7 +188,7 @@ class Discoverer(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         images, labels = batch
         name = self.trainer.datamodule.dataloader_mapping[dataloader_idx]  # type: ignore[attr-defined]
-        self.evaluation.update(name, self.model(images), labels, self._best)
+        self.evaluation.update(name, self.predictions(images), labels, self._best)
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.evaluation.compute(self._best))
