@@ -51,3 +51,6 @@ def require_gradients(module, numbers, prefix="", rename=lambda name: name, **to
         expected = numbers[f"{start}{name}"]
         gradient = torch.zeros_like(expected) if gradient is None else gradient
         torch.testing.assert_close(gradient, expected, **tolerance, msg=lambda m, name=name: f"{name}: {m}")
+
+
+SMALL = {"dataset": "digits", "width": 8, "num_labeled_classes": 5, "num_unlabeled_classes": 5}

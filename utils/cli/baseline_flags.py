@@ -5,6 +5,21 @@ from utils.cli.flag_types import AT_LEAST_ONE, DISCOVER, NOT_NEGATIVE, POSITIVE,
 SHARE = (lambda value: 0 <= value <= 1, "between 0 and 1")
 
 BASELINE: dict[str, tuple[Flag, ...]] = {
+    "pairs": (
+        Flag("rampup_length", 50, "epochs until consistency has its whole weight", int, DISCOVER, NOT_NEGATIVE),
+        Flag("rampup_coefficient", 5.0, "weight of the consistency of two views", float, DISCOVER, NOT_NEGATIVE),
+        Flag("freeze_early", True, "train the last stage of a pretrained ResNet and the heads alone", bool, DISCOVER),
+        Flag("topk", 5, "largest features whose set has to be the same", int, DISCOVER, AT_LEAST_ONE),
+        Flag(
+            "increment_coefficient",
+            0.05,
+            "weight of novel rows in the head of all classes",
+            float,
+            DISCOVER,
+            NOT_NEGATIVE,
+        ),
+        Flag("margin", 2.0, "divergence above which a pair is apart, in nats", float, DISCOVER, NOT_NEGATIVE),
+    ),
     "experts": (
         Flag("batch_head", True, "batch-wise experts beside the class-wise ones", bool, DISCOVER),
         Flag("queue_size", 500, "rows that the memory of each view and head holds", int, DISCOVER, AT_LEAST_ONE),

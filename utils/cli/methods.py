@@ -10,6 +10,12 @@ from typing import Any
 from utils.cli.baseline_flags import BASELINE
 from utils.cli.flag_types import Flag
 
+# What the methods on pairs of images share
+PAIR_FLAGS = ("rampup_length", "rampup_coefficient", "freeze_early")
+PAIR_RECIPE = {"max_epochs": 200, "base_lr": 0.1, "weight_decay_opt": 1e-4, "batch_size": 128}
+ONE_HEAD = {"num_heads": 1}
+PAIR_DIGITS = {"rampup_length": 16, "freeze_early": False}
+
 
 @dataclass(frozen=True)
 class Method:

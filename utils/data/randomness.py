@@ -13,6 +13,7 @@ class Stream(IntEnum):
     CROPS = 3
     EVALUATION = 4
     FEATURES = 5
+    METHOD = 6
 
 
 def stream_seed(*numbers: int) -> int:

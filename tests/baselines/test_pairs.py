@@ -1,0 +1,136 @@
+"""The methods on pairs: the whole objective against the published ones, one kind of rows, what waits for nobody."""
+
+import pytest
+import torch
+
+from baselines import kcl, mcl, rs, rs_plus
+from tests.baselines.networks import SMALL
+from tests.utils.losses import published
+from utils.errors import UserError
+from utils.losses import kcl as kcl_loss
+from utils.losses import mcl as mcl_loss
+from utils.losses.pairwise import pairs_of
+from utils.losses.semi_supervised import rampup
+from utils.nets.similarity_net import SimilarityNet
+
+METHODS = [kcl, mcl, rs, rs_plus]
+HEADS = ("output1", "output1_bar", "output2", "output2_bar")
+
+
+def autonovel(golden, number):
+    numbers = published.load(golden(f"methods/autonovel_{number}.npz"))
+    flags = {name: numbers[name].item() for name in ("num_labeled_classes", "num_unlabeled_classes", "topk")}
+    flags |= {name: numbers[name].item() for name in ("rampup_length", "rampup_coefficient")}
+    return numbers, flags | {"temperature": 1.0, "dataset": "CIFAR10", "width": 8}
+
+
+def outputs_of(numbers, inputs):
+    """The network's outputs from the published arrays."""
+    return {
+        "feats": torch.stack([numbers["feat"], numbers["feat"]]),
+        "logits_lab": torch.stack([inputs["output1"], inputs["output1_bar"]]),
+        "logits_unlab": torch.stack([inputs["output2"], inputs["output2_bar"]])[:, None],
+    }
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_rs_is_the_published_objective(golden, number):
+    numbers, flags = autonovel(golden, number)
+    module = rs.Discoverer(**flags).double()
+    module.ramp.fill_(rampup(int(numbers["epoch"]), flags["rampup_length"]))
+    inputs = published.leaves(numbers, *HEADS)
+    losses = module.compute_losses(outputs_of(numbers, inputs), numbers["label"])
+    published.require_equal(losses["loss"], numbers, "loss", inputs)
+    for name, key in (("loss_supervised", "loss_ce"), ("loss_cluster", "loss_bce")):
+        published.require_equal(losses[name], numbers, key, inputs)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("labels", [[0, 1, 4, 2], [-1, -1, -1, -1], [0, -1, -1, 2]])
+def test_any_batch_is_finite_and_trains_the_network(method, labels):
+    module = method.Discoverer(**SMALL).train()
+    for _ in range(2):
+        views = [torch.randn(4, 3, 12, 12) for _ in range(2)]
+        module.model.normalize_prototypes()
+        losses = module.compute_losses(module.outputs(views, torch.tensor(labels)), torch.tensor(labels))
+        losses["loss"].backward()
+        assert all(value.isfinite().all() for value in losses.values())
+    assert all(p.grad.isfinite().all() for p in module.parameters() if p.grad is not None)
+    assert module.model.encoder.conv1.weight.grad.any()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_cannot_be_is_refused_in_one_line(method):
+    with pytest.raises(UserError, match="has one head"):
+        method.Discoverer(**SMALL | {"num_heads": 2})
+    with pytest.raises(UserError, match="compares two views"):
+        method.Discoverer(**SMALL, multicrop=True)
+
+
+def test_early_layers_of_a_pretrained_network_stay_as_they_are(tiny_run):
+    flags = {"dataset": "digits", "num_labeled_classes": 5, "num_unlabeled_classes": 5, "width": 8}
+    frozen = rs.Discoverer(**flags, pretrained=str(tiny_run[2]), freeze_early=True)
+    trained = {name.split(".")[1] for name, p in frozen.model.named_parameters() if p.requires_grad and "enc" in name}
+    assert trained == {"layer4"}
+    whole = rs.Discoverer(**flags, pretrained=str(tiny_run[2]), freeze_early=False)
+    assert all(p.requires_grad for p in whole.parameters())
+    assert all(p.requires_grad for p in rs.Discoverer(**flags).parameters())
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_rs_plus_is_the_published_objective(golden, number):
+    numbers, flags = autonovel(golden, number)
+    increment = float(numbers["increment_coefficient"])
+    module = rs_plus.Discoverer(**flags, increment_coefficient=increment).double()
+    module.ramp.fill_(rampup(int(numbers["epoch"]), flags["rampup_length"]))
+    inputs = published.leaves(numbers, "il/output1", "il/output1_bar", "output2", "output2_bar")
+    inputs = {name.removeprefix("il/"): value for name, value in inputs.items()}
+    losses = module.compute_losses(outputs_of(numbers, inputs), numbers["label"])
+    published.require_equal(losses["loss"], numbers, "loss", inputs, "il/")
+
+
+def test_the_head_of_all_classes_starts_from_the_labelled_one(tiny_run):
+    module = rs_plus.Discoverer(**SMALL, pretrained=str(tiny_run[2]))
+    assert torch.equal(module.model.head_all.prototypes.weight[:5], module.model.head_lab.prototypes.weight)
+    images = torch.randn(3, 3, 12, 12)
+    found = module.eval().predictions(images)
+    assert torch.equal(found["logits_lab"], found["logits_all"][0, :, :5])
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_similarity_network_is_the_published_one(golden, number):
+    numbers = published.load(golden(f"methods/mcl_{number}.npz"))
+    feat = numbers["spn/feat"].clone().requires_grad_()
+    network = SimilarityNet(feat.shape[1]).double()
+    network.load_state_dict(
+        {name.removeprefix("spn/weights/"): value for name, value in numbers.items() if name.startswith("spn/weights/")}
+    )
+    everything = torch.ones(len(feat), len(feat), dtype=torch.bool)
+    logits = network(feat, everything).flatten(0, 1)
+    torch.testing.assert_close(logits.detach(), numbers["spn/logits"], **published.EXACT)
+    loss = torch.nn.functional.cross_entropy(logits, (numbers["spn/target"] == 1).long())
+    torch.testing.assert_close(loss.detach(), numbers["spn/loss"], **published.EXACT)
+    loss.backward()
+    torch.testing.assert_close(feat.grad, numbers["spn/grad/loss/feat"], **published.EXACT)
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(parameter.grad, numbers[f"spn/grad/loss/weights/{name}"], **published.EXACT)
+
+
+def test_the_similarity_network_sees_the_pairs_under_the_mask_alone():
+    torch.manual_seed(0)
+    network, features, rows = SimilarityNet(4), torch.randn(6, 4), torch.arange(6) % 3 > 0
+    found = network(features, pairs_of(rows))
+    alone = network(features[rows], pairs_of(rows[rows]))
+    torch.testing.assert_close(found[rows][:, rows], alone)
+
+
+@pytest.mark.parametrize(("method", "loss"), [(kcl, kcl_loss), (mcl, mcl_loss)])
+def test_kcl_and_mcl_judge_unlabelled_pairs_by_the_network_s_answers(method, loss):
+    module, labels = method.Discoverer(**SMALL), torch.tensor([0, 1, -1, -1, -1])
+    outputs = module.outputs([torch.randn(5, 3, 12, 12) for _ in range(2)], labels)
+    prob = torch.softmax(outputs["logits_unlab"][0, 0] / 0.1, dim=-1)[2:]
+    similarity = 2 * outputs["similar"][2:, 2:].int() - 1
+    arguments = (prob, similarity, 2.0) if method is kcl else (prob, similarity)
+    torch.testing.assert_close(module.compute_losses(outputs, labels)["loss_cluster"], loss(*arguments))
+    outputs["loss_similarity"].backward()
+    assert module.model.encoder.conv1.weight.grad is None
