@@ -119,7 +119,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run, capsys, d
     with pytest.raises(UserError, match=r"last\.ckpt is damaged"):
         resuming.find_checkpoint(str(last), folder, settings)
     previous.write_bytes(damage(previous.read_bytes()))
-    with pytest.raises(UserError, match=r"last\.ckpt is damaged.*previous\.ckpt is damaged.*start anew"):
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged.*previous\.ckpt is damaged.*starts anew and keeps"):
         resuming.find_checkpoint("auto", folder, settings)
 
 

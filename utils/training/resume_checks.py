@@ -34,9 +34,7 @@ def check_checkpoint(path: Path, settings: Mapping[str, Any]) -> list[str]:
         if name == "class_names":
             what = f"its labelled classes are {listed(there)}, this one's {listed(here)}"
             remedy = "give --data_dir and --labeled_classes as they were"
-        raise UserError(
-            f"{path} is of another run: {what}; {remedy}, or start a new run without --resume_from_checkpoint"
-        )
+        raise UserError(f"{path} is of another run: {what}; {remedy}")
     lines = [_position(path, checkpoint, settings)]
     if changed[SAID]:
         said = ", ".join(f"--{name} {there} -> {here}" for name, (there, here) in changed[SAID].items())
@@ -52,9 +50,7 @@ def _position(path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, 
     epochs = settings.get(name) or 0
     if done > epochs or (within and done == epochs):
         where = f"is within epoch {done + 1}" if within else f"has {done} epochs done"
-        raise UserError(
-            f"{path} {where}, and --{name} is {epochs}; give --{name} {done + within} or more, or start a new run"
-        )
+        raise UserError(f"{path} {where}, and --{name} is {epochs}; give --{name} {done + within} or more")
     steps = f"{checkpoint['global_step']:,} steps in all"
     if done == epochs:
         return f"resuming  {path}: all {done} epochs are done, {steps}"

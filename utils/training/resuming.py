@@ -61,7 +61,10 @@ def find_checkpoint(value: str | None, folder: Path, settings: Mapping[str, Any]
         say("\n".join(lines))
         return str(path)
     if problems:
-        raise UserError("; ".join(problems) + "; remove what cannot be used to start anew")
+        raise UserError(
+            "; ".join(problems)
+            + f"; without --resume_from_checkpoint a run starts anew and keeps the old checkpoint as {REPLACED}"
+        )
     say(nothing_found(folder, LAST))
     return None
 
