@@ -135,7 +135,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_unrun(tmp_path):
             return (open, (str(tmp_path / "owned"), "w"))
 
     torch.save({"encoder.conv1.weight": Attack()}, tmp_path / "x.cp")
-    with pytest.raises(UserError, match="damaged or is not a checkpoint"):
+    with pytest.raises(UserError, match="holds code"):
         Discoverer(**DIGITS, pretrained=str(tmp_path / "x.cp"))
     assert not (tmp_path / "owned").exists()
 

@@ -51,7 +51,7 @@ def test_training_goes_on_without_them_and_says_so(tmp_path, capsys, place):
     source = load_source(SourceRequest("folder", tmp_path))
     assert (len(source.train_images), len(source.test_images)) == (3, 1)
     said = capsys.readouterr().out
-    assert said == f"note: passed over 1 that are no image files: {tmp_path / place / 'y.png'} (FIFO)\n"
+    assert said == f"note: passed over 1: {tmp_path / place / 'y.png'} (FIFO)\n"
 
 
 @pytest.mark.parametrize("dataset", ["imagenet10", "tiny-imagenet"])
@@ -72,14 +72,14 @@ def test_prediction_says_it_too(tiny_run, odd_folder, tmp_path, capsys):
     (odd_folder / "nowhere.png").unlink()
     assert run(odd_folder) == 0
     said = capsys.readouterr().out
-    assert "passed over 3 that are no image files: " in said
+    assert "passed over 3: " in said
     assert "fifo.png (FIFO)" in said
     assert (tmp_path / "p.csv").read_text().count("\n") == 3
     with pytest.raises(UserError, match=r"fifo\.png is a FIFO; give a folder"):
         run(odd_folder / "fifo.png")
     (odd_folder / "deep").mkdir()
     os.mkfifo(odd_folder / "deep" / "x.png")
-    with pytest.raises(UserError, match=r"no image in this folder \(passed over 1 .*\(FIFO\)\)"):
+    with pytest.raises(UserError, match=r"no image in this folder \(passed over 1: .*\(FIFO\)\)"):
         run(odd_folder / "deep")
 
 

@@ -233,7 +233,4 @@ def _settle_number(args: argparse.Namespace, stage: str) -> None:
         features = PretrainedFeatures(args, weights, torch_device(args.gpus))
         found = features.estimate(args.estimator, args.max_unlabeled_classes, args.seed)
         args.num_unlabeled_classes = found.number
-        text = (
-            f"novel     {found.number} classes estimated ({args.estimator}; {found.low} to {found.high} nearly as good)"
-        )
-        say(text)
+        say(f"novel     {found.number} classes estimated ({args.estimator}; {found.certainty})")

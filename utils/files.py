@@ -7,6 +7,8 @@ import io
 import json
 import math
 import os
+import pickle
+import re
 import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,10 +17,12 @@ from typing import Any, BinaryIO
 
 import torch
 
-from utils.errors import UserError
+from utils.errors import UserError, shortened
 
 DIGEST = b"sha256:"  # begins the comment of the zip archive that save_torch writes
 COMMENT = len(DIGEST) + 64
+ASKS_FOR_CODE = re.compile(r"GLOBAL ([\w.]+)|Trying to instantiate unsupported class (\S+)")  # in torch's refusal
+FORMULA = tuple("=+-@\t\r")  # what a spreadsheet computes begins with one of them
 SPECIAL = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 
@@ -87,12 +91,31 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable]) -> str:
-    """A table as comma-separated values."""
+    """A table as comma-separated values; no cell is a formula."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows(map(harmless, rows))
     return text.getvalue()
+
+
+def harmless(row: Iterable) -> list:
+    """Cells of which a spreadsheet computes none: a text that would be a formula gets an apostrophe in front.
+
+    >>> harmless(["=1+1", "-a.png", "-0.5", -3, "a=b"])
+    ["'=1+1", "'-a.png", '-0.5', -3, 'a=b']
+    """
+    return [
+        f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA and not _is_number(cell) else cell for cell in row
+    ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii()
 
 
 def write_json(path: str | Path, numbers: Mapping[str, Any]) -> None:
@@ -209,5 +232,11 @@ def load_torch(path: str | Path) -> Any:
     except PermissionError:
         raise UserError(f"{path} may not be read (permission denied)") from None
     except Exception as error:  # damaged archives raise almost anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is damaged or is not a checkpoint of tensors ({reason[:100]})") from None
+        if name := ASKS_FOR_CODE.search(str(error)):
+            raise UserError(
+                f"{path} holds code ({name[1]}) beside its tensors: it is refused, and nothing of it was run"
+            ) from None
+        reason = shortened(str(error).strip().split("\n")[0] or type(error).__name__, 100)
+        if isinstance(error, pickle.UnpicklingError):  # torch's words advise to load it unsafely
+            reason = "its pickle cannot be read"
+        raise UserError(f"{path} is damaged or is not a checkpoint of tensors ({reason})") from None

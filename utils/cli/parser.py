@@ -6,17 +6,37 @@ import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from utils.cli.backbone_settings import refuse_contradictions, what_is_trained
 from utils.cli.flag_types import CD, NCD_DATA
-from utils.cli.flags import groups_of
+from utils.cli.flags import flags_of, groups_of
 from utils.cli.gcd_settings import recipe_defaults
 from utils.cli.methods import Method
 from utils.cli.run_names import default_comment
 from utils.cli.settings import check, check_new_run, factor_flag
 from utils.cli.trainer_arguments import trainer_arguments
 from utils.errors import UserError, printable, told
+
+MAINS = {  # stage -> its main, or one of them
+    "pretrain": "main_pretrain.py",
+    "discover": "main_discover.py",
+    "evaluate": "main_evaluate.py",
+    "predict": "main_predict.py",
+    "disentangle": "train.py",
+    "cluster": "evaluate.py",
+}
+
+
+def mains_with(name: str) -> str:
+    """The mains that have a flag, comma-separated; that of a constraint's weight by the names of the files."""
+    if name.startswith("factor_"):
+        root = Path(__file__).resolve().parents[2]
+        word = name.removeprefix("factor_")
+        return ", ".join(path.name for path in sorted(root.glob("main_discover_*.py")) if word in path.stem.split("_"))
+    name = name.removeprefix("no-")
+    return ", ".join(main for stage, main in MAINS.items() if any(flag.name == name for flag in flags_of(stage)))
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,8 +45,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments:"):
             flag = message.split(": ", 1)[1].strip().split(" ")[0].split("=")[0]
-            near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
-            message = f"unknown flag '{flag}'" + (f"; did you mean {near[0]}?" if near else "; see --help")
+            others = mains_with(flag.removeprefix("--"))
+            near = difflib.get_close_matches(flag, self._option_string_actions, n=1, cutoff=0.85 if others else 0.6)
+            hints = [f"did you mean {name}?" for name in near]
+            if others:
+                hints.append(f"{flag} is a flag of {others}")
+            message = f"unknown flag '{flag}'; {' '.join(hints) or 'see --help'}"
         self.exit(2, f"{self.prog}: error: {printable(message)}\n")
 
 

@@ -151,7 +151,13 @@ class NCDDataModule(ImageDataModule):
         side = self.spec.image_size
         return [
             f"data      {self.request.dataset}: {self.origin}; images {kept}, large views {side}x{side}",
-            *describe_split(self.split, self.train_targets, self.train_labeled, self.test_targets),
+            *describe_split(
+                self.split,
+                self.train_targets,
+                self.train_labeled,
+                self.test_targets,
+                estimated=self.num_unlabeled_classes is None,
+            ),
         ]
 
     def train_dataloader(self) -> ViewLoader | FileViewLoader:

@@ -1,7 +1,9 @@
 """Image files: finding, decoding, and cutting them to squares."""
 
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +60,10 @@ def passed_over_text(passed_over: Mapping[str, str]) -> str:
     """How many were passed over and the first of them, for a message.
 
     >>> passed_over_text({"a/x.png": "FIFO", "y.png": "socket"})
-    'passed over 2 that are no image files: a/x.png (FIFO), y.png (socket)'
+    'passed over 2: a/x.png (FIFO), y.png (socket)'
     """
     names = [f"{printable(path)} ({kind})" for path, kind in passed_over.items()]
-    return f"passed over {len(names):,} that are no image files: {summary(names)}"
+    return f"passed over {len(names):,}: {summary(names)}"
 
 
 def list_classes(
@@ -107,7 +109,7 @@ def read_image(path: str | Path, side: int | None = None) -> Image.Image:
         UserError: for a file that cannot be decoded, naming it.
     """
     try:
-        with Image.open(path) as opened:
+        with _without_warnings(), Image.open(path) as opened:
             if side is not None:
                 opened.draft(None, (side, side))
             image = ImageOps.exif_transpose(opened)
@@ -118,6 +120,14 @@ def read_image(path: str | Path, side: int | None = None) -> Image.Image:
             return image.convert("RGB")
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise _unreadable(path, error) from error
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Without Pillow's warnings, which name no file: large pictures, odd metadata; what it cannot read is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def thumbnail(path: str | Path, side: int) -> np.ndarray:
@@ -138,7 +148,7 @@ def shorter_side(path: str | Path) -> int:
         UserError: for a file that is not an image, naming it.
     """
     try:
-        with Image.open(path) as image:
+        with _without_warnings(), Image.open(path) as image:
             return min(image.size)
     except Exception as error:  # as above
         raise _unreadable(path, error) from error

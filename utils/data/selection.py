@@ -153,9 +153,15 @@ def draw_labeled(targets: np.ndarray, of_labeled_classes: np.ndarray, share: flo
 
 
 def describe_split(
-    split: ClassSplit, train_targets: np.ndarray, train_labeled: np.ndarray, test_targets: np.ndarray
+    split: ClassSplit,
+    train_targets: np.ndarray,
+    train_labeled: np.ndarray,
+    test_targets: np.ndarray,
+    estimated: bool = False,
 ) -> list[str]:
-    """Lines for the start-up screen: counts and classes."""
+    """Lines for the start-up screen: counts and classes; ``estimated``: the data do not say how many are novel."""
+    names = named_classes(split.novel_names) or "names unknown"
+    novel = f"novel ones, estimated ({names})" if estimated else f"{split.num_unlabeled} novel ({names})"
     counts = [
         f"{name} {int(labeled.sum()):,} of labelled classes, {int((~labeled).sum()):,} others"
         for name, labeled in (("training", train_labeled), ("test", split.is_labeled(test_targets)))
@@ -168,8 +174,7 @@ def describe_split(
         )
     return [
         f"images    {'; '.join(counts)}",
-        f"classes   {split.num_labeled} labelled ({named_classes(split.labeled_names)}), "
-        f"{split.num_unlabeled} novel ({named_classes(split.novel_names) or 'names unknown'})",
+        f"classes   {split.num_labeled} labelled ({named_classes(split.labeled_names)}), {novel}",
     ]
 
 

@@ -1,5 +1,6 @@
 """The table of datasets: one frozen :class:`DatasetSpec` each. No torch here, so that flags parse quickly."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -200,6 +201,11 @@ def dataset_spec(dataset: str, image_size: int | None = None) -> DatasetSpec:
     name = "npz" if dataset.startswith("npz:") else dataset
     if name not in DATASETS or dataset == "npz":
         known = ", ".join("npz:<file>" if known == "npz" else known for known in DATASETS)
-        raise UserError(f"unknown dataset '{dataset}'; known are {known}")
+        hint = "for other images: npz:<file> for arrays, or folder with --data_dir FOLDER"
+        if os.path.isdir(dataset):
+            hint = f"for this folder of images: --dataset folder --data_dir {dataset}"
+        elif os.path.isfile(dataset):
+            hint = f"for arrays in this file: --dataset npz:{dataset}"
+        raise UserError(f"unknown dataset '{dataset}'; known are {known}; {hint}")
     spec = DATASETS[name]
     return spec if image_size in (None, spec.image_size) else replace(spec, **spec.views(image_size))

@@ -3,6 +3,7 @@
 Inside the program labelled classes are 0..L-1, novel ones L..L+U-1, and -1 is a class that nobody knows.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import numpy as np
 from utils.data.specs import DatasetSpec
 from utils.errors import UserError
 
+NOVEL_NAME = re.compile(r"novel-\d+")  # names of the clusters, beside which the known classes stand
 FIXED_SPLITS = {"ImageNet": (882, 30)}  # the dataset says which classes are labelled
 
 
@@ -116,6 +118,9 @@ def make_split(
     labeled = choices[:num_labeled]
     if labeled_classes is not None:
         labeled = _named(spec, class_names, choices, labeled_classes, num_labeled)
+    taken = [class_names[class_id] for class_id in labeled if NOVEL_NAME.fullmatch(class_names[class_id])]
+    if taken:
+        raise UserError(f"the known class '{taken[0]}' has the name of a discovered cluster; rename it")
     novel = [class_id for class_id in range(len(class_names)) if class_id not in labeled]
     if num_unlabeled is None:
         num_unlabeled = len(novel)

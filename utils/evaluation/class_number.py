@@ -35,6 +35,25 @@ class Estimate:
     high: int
     curve: dict[int, float]
 
+    @property
+    def certainty(self) -> str:
+        """How sure the number is, in words: the range, or what was tried where nothing comes near.
+
+        >>> Estimate(2, 2, 2, {2: 1.0, 3: 0.1, 4: 0.0}).certainty
+        'of 2 to 4 no other comes near by this criterion; it is the smallest number that was tried'
+        """
+        tried = sorted(self.curve)
+        if len(tried) == 1:
+            return "it is the only number that was tried: raise --max_unlabeled_classes"
+        text = f"{self.low} to {self.high} are nearly as good"
+        if self.low == self.high:
+            text = f"of {tried[0]} to {tried[-1]} no other comes near by this criterion"
+        if self.number == tried[0]:
+            text += "; it is the smallest number that was tried"
+        if self.number == tried[-1]:
+            text += "; it is the largest number that was tried: raise --max_unlabeled_classes"
+        return text
+
 
 def silhouette(x: Tensor, clusters: Tensor) -> float:
     """Mean silhouette (-1..1) of a clustering; 0 for a single cluster."""

@@ -1,7 +1,5 @@
 """What evaluate.py leaves: scores, the cluster of each image, pictures on demand."""
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,15 +66,13 @@ def write_report(
 
 def _clusters_csv(evaluation: EmbeddingEvaluation, datamodule: Any) -> str:
     """A row for each image: its file or position, its class or nothing, its cluster by backbone and by last layer."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "class", *evaluation.clusters])
+    rows = []
     for i, row in enumerate(datamodule.rows):
         label = evaluation.labels[i]
         name = datamodule.paths[row] if datamodule.paths else row
         clusters = [int(values[i]) for values in evaluation.clusters.values()]
-        writer.writerow([name, datamodule.class_names[label] if label >= 0 else "", *clusters])
-    return text.getvalue()
+        rows.append([name, datamodule.class_names[label] if label >= 0 else "", *clusters])
+    return files.csv_text(["image", "class", *evaluation.clusters], rows)
 
 
 def pictures(module: Any, datamodule: Any, tsne: bool, lime: str | list[int] | None) -> dict[str, Any]:

@@ -88,6 +88,11 @@ class Progress(Checkpoint):
         self.enabled = enabled
         self.seconds_between_lines = seconds_between_lines
         self.bar: tqdm | None = None
+        self.evaluated = -1  # the epoch of the last evaluation
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self.evaluated = trainer.current_epoch
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -106,7 +111,11 @@ class Progress(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         now, epoch, epochs = time.monotonic(), trainer.current_epoch + 1, trainer.max_epochs or 0
         left = (now - self.started) / (epoch - self.first_epoch) * (epochs - epoch)
-        shown = {name: float(trainer.callback_metrics[name]) for name in SHOWN if name in trainer.callback_metrics}
+        shown = {
+            name: float(trainer.callback_metrics[name])
+            for name in SHOWN
+            if name in trainer.callback_metrics and ("/" not in name or self.evaluated == trainer.current_epoch)
+        }
         values = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
         line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {values}  {timedelta(seconds=round(left))} left"
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]

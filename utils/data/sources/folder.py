@@ -1,12 +1,13 @@
 """A folder of one's own images: ``train/<class>/*``, ``test/<class>/*`` and ``unlabeled/*``, the last two optional."""
 
+import os
 from pathlib import Path
 from statistics import median_low
 
 import numpy as np
 
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
-from utils.data.images import PassedOver, list_classes, list_images, read_squares, shorter_side
+from utils.data.images import SUFFIXES, PassedOver, list_classes, list_images, read_squares, shorter_side
 from utils.data.specs import LARGEST_ARRAY_IMAGE
 from utils.errors import UserError
 
@@ -31,6 +32,8 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
             f"and optionally {root / 'test'}/<class>/ and {root / 'unlabeled'}/ (--data_dir says where)"
         )
     test_names = _class_folders(root / "test")
+    for part in ("train", "test"):
+        passed_over |= dict.fromkeys(_loose_images(root / part), "in no class folder")
     class_names = tuple(sorted({*train_names, *test_names}))
     train_paths, train_labels = _classes(root / "train", train_names, class_names, passed_over)
     test_paths, test_labels = _classes(root / "test", test_names, class_names, passed_over)
@@ -52,6 +55,17 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
         passed_over=passed_over,
         train_paths=train_paths,
         test_paths=test_paths,
+    )
+
+
+def _loose_images(folder: Path) -> list[str]:
+    """Images in the folder itself, where class folders are expected."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry.path
+        for entry in os.scandir(folder)
+        if entry.is_file() and not entry.name.startswith(".") and os.path.splitext(entry.name)[1].lower() in SUFFIXES
     )
 
 

@@ -42,8 +42,13 @@ def read_imagenet(request: SourceRequest) -> ImageFiles:
     """
     wnids = split_wnids(request.imagenet_split)
     root, passed_over = _find_root(request.data_dir), PassedOver()
-    train_paths, train_labels = list_classes(root / "train", wnids, passed_over)
-    test_paths, test_labels = list_classes(root / "val", wnids, passed_over)
+    try:
+        train_paths, train_labels = list_classes(root / "train", wnids, passed_over)
+        test_paths, test_labels = list_classes(root / "val", wnids, passed_over)
+    except UserError as error:
+        raise UserError(
+            f"{error}; a part of ImageNet is read by --dataset folder, which takes train/<class>/ and test/<class>/"
+        ) from None
     files = train_paths, train_labels, test_paths, test_labels
     return ImageFiles(*files, wnids, origin=f"files in {root}", passed_over=passed_over)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.containers import ImageArrays, SourceRequest
-from utils.errors import UserError
+from utils.errors import UserError, shortened
 
 PREFIX = "npz:"
+LARGEST_LABEL = np.iinfo(np.int64).max
 EXPECTED = "train_images, train_labels, test_images (or val_images), test_labels (or val_labels)"
 
 
@@ -70,11 +71,23 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             if "test_images" in archive.files:
                 names = names[:4]
             return {name: archive[name] for name in names if name in archive.files}
+    except ValueError as error:
+        if "allow_pickle" in str(error) or "pickled" in str(error):  # numpy's words advise to load it unsafely
+            raise UserError(
+                f"{path} holds pickled objects, which could run code, in the place of plain arrays: it is refused, and "
+                "nothing of it was run"
+            ) from None
+        raise _unreadable(path, error) from error
     except Exception as error:  # damaged archives raise almost anything
-        raise UserError(
-            f"{path} cannot be read as an .npz file of plain arrays "
-            f"({(str(error).splitlines() or [''])[0]}); it is damaged or of another format, make or copy it again"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = shortened(str(error) or type(error).__name__, 120)
+    return UserError(
+        f"{path} cannot be read as an .npz file of plain arrays ({reason}); it is damaged or of another format, make "
+        "or copy it again"
+    )
 
 
 def _pair(path: Path, arrays: dict[str, np.ndarray], split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -98,5 +111,7 @@ def _pair(path: Path, arrays: dict[str, np.ndarray], split: str) -> tuple[np.nda
             f"{path}: {names[1]} is {labels.dtype} {arrays[names[1]].shape}; "
             f"expected {len(images)} integers, one for each image of {names[0]}"
         )
+    if labels.dtype == np.uint64 and labels.max(initial=0) > LARGEST_LABEL:
+        raise UserError(f"{path}: {names[1]} holds the label {labels.max()}; expected at most {LARGEST_LABEL}")
     images = np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
     return images, np.maximum(labels.astype(np.int64), -1)

@@ -34,6 +34,10 @@ def _scalar(dtype: np.dtype, content: bytes | str) -> Any:
     return np.frombuffer(content.encode("latin1") if isinstance(content, str) else content, dtype=dtype)[0]
 
 
+class HoldsCode(pickle.UnpicklingError):
+    """A pickle asks for something that plain data has no need of; the message is its name."""
+
+
 class PlainUnpickler(pickle.Unpickler):
     """Finds nothing but the constructors of numpy arrays."""
 
@@ -51,7 +55,7 @@ class PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which plain data has no need of")
+            raise HoldsCode(f"{module}.{name}")
         return self.ALLOWED[module, name]
 
 
@@ -64,6 +68,8 @@ def load_plain_pickle(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
             return PlainUnpickler(file, encoding="latin1").load()
+    except HoldsCode as error:
+        raise UserError(f"{path} holds code ({error}): it is refused, and nothing of it was run") from None
     except Exception as error:  # a damaged pickle raises almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(

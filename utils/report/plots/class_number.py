@@ -16,9 +16,7 @@ def criterion_text(found: Estimate, method: str) -> str:
     for k, value in found.curve.items():
         bar = "#" * round(WIDTH * (value - low) / ((high - low) or 1))
         lines.append(f"{k:>5}  {value:7.3f}  {bar}{'  <- best' if k == found.number else ''}")
-    return "\n".join(
-        [*lines, f"estimated {found.number} novel classes; {found.low} to {found.high} are nearly as good"]
-    )
+    return "\n".join([*lines, f"estimated {found.number} novel classes; {found.certainty}"])
 
 
 def plot_criterion(estimates: Mapping[str, Estimate], true: int | None = None) -> Any:
