@@ -3,11 +3,13 @@
 import csv
 import importlib.util
 import struct
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.conftest import tiny_discovery, tiny_disentangling
+from tests.conftest import ROOT, tiny_discovery, tiny_disentangling
 from utils.training.loggers import CSVLogger, wandb_logger
 
 
@@ -65,6 +67,18 @@ def test_without_login_the_run_is_offline_with_one_line_and_whole(no_login, tmp_
     for name in ("loss", "inter_loss", "intra_loss", "lr", "unlab/test/acc/best", "lab/test/acc", "joint/all"):
         assert [float(value) for value in history[name]] == pytest.approx([float(row[name]) for row in rows]), name
     assert {"curves", "confusion"} <= {name.split("/")[0] for name in history}
+
+
+def test_wandb_says_nothing_of_its_own_even_without_a_home(no_login, monkeypatch, tmp_path):
+    """Its service has no place for its log then, and would write it to the screen."""
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    code = "import sys; from pathlib import Path; from utils.training.loggers import wandb_logger as w\n"
+    code += "w(Path(sys.argv[1]), 'IIC', offline=True)[0].experiment.finish()"
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.glob("run/wandb/offline-run-*"))
 
 
 def test_contrastive_metrics_and_pictures_of_every_record_are_there(no_login, tmp_path):

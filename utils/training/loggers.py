@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import io
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -136,10 +137,13 @@ def wandb_logger(
         settings = wandb.Settings(mode="offline" if offline else "online", console="off", silent=True, init_timeout=30)
         where: dict[str, Any] = {"name": folder.name, "project": project, "entity": entity, "save_dir": str(folder)}
         made = StepLogger(**where, id=run_id, resume="allow", offline=offline, settings=settings)
+        made._wandb_init.pop("anonymous", None)  # Lightning hands it on, and W&B warns that it has no effect
         made.experiment  # noqa: B018  starts the run now, on rank 0, so that a failure shows here
         rank_zero_only(write_text)(known, run_id)
         return made
 
+    if not {"HOME", "XDG_CACHE_HOME"} & os.environ.keys():  # W&B's service would write its log to the screen
+        os.environ["XDG_CACHE_HOME"] = str((folder / "wandb" / "cache").absolute())
     try:
         return [logger(offline)]
     except (wandb.Error, OSError) as error:
