@@ -75,6 +75,7 @@ def test_wandb_says_nothing_of_its_own_even_without_a_home(no_login, monkeypatch
         monkeypatch.delenv(name, raising=False)
     code = "import sys; from pathlib import Path; from utils.training.loggers import wandb_logger as w\n"
     code += "w(Path(sys.argv[1]), 'IIC', offline=True)[0].experiment.finish()"
+    (tmp_path / "run").mkdir()
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
