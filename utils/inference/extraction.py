@@ -125,7 +125,8 @@ class Extraction:
         total, done, started = request.shape[0], row, time.monotonic()
         home = next(self.encoder.parameters()).device
         encoder = self.encoder.eval().to(self.device)
-        say(f"features  {request.name}: {total:,} images" + (f", going on at {row:,}" if row else ""))
+        if self.progress:
+            say(f"features  {request.name}: {total:,} images" + (f", going on at {row:,}" if row else ""))
         terminal = self.progress and sys.stderr.isatty()
         try:
             with told_of_dead_workers(), tqdm(total=total, initial=row, unit="image", disable=not terminal) as bar:
@@ -148,7 +149,8 @@ class Extraction:
         finally:
             self.encoder.to(home)
         seconds = time.monotonic() - started
-        say(f"features  {done - row:,} images in {seconds:,.1f} seconds ({(done - row) / seconds:,.1f} images/s)")
+        if self.progress:
+            say(f"features  {done - row:,} images in {seconds:,.1f} seconds ({(done - row) / seconds:,.1f} images/s)")
 
     def features(self, encoder: nn.Module, blocks: Iterator[list[Tensor]]) -> Iterator[Tensor]:
         """(B, V, D) of each block."""
