@@ -190,7 +190,7 @@ def epoch_speed(args: argparse.Namespace) -> dict:
     from main_discover_inter_intra import Discoverer
     from utils.data.features.loaders import FeatureViewLoader
 
-    count, batch_size, features, hidden, proj = 5120, 256, 1280, 256, 64
+    count, batch_size, features, hidden, proj = 10 * args.images, 256, 1280, 256, 64
     array = np.random.default_rng(0).standard_normal((count, args.feature_views, features)).astype(np.float16)
     labels = np.where(np.arange(count) % 2, np.arange(count) % 5, -1)
     place = {"num_views": 2, "batch_size": batch_size, "seed": 0, "device": args.device}

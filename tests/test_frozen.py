@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ import main_evaluate
 import main_predict
 from main_discover import Discoverer as Uno
 from main_discover_inter_intra import Discoverer
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 from tests.utils.data.makers import write_folder
 from utils import cli, experiment
 from utils.data.features.store import ABOUT
@@ -199,3 +202,19 @@ def test_flags_of_features_without_a_frozen_backbone(flags, message, capsys):
     with pytest.raises(SystemExit):
         cli.parse("discover", ["--dataset", "digits", *flags])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_share_what_one_extracts(tmp_path, encoder_of_file):
+    given = words(tmp_path, "--dataset", "digits", *encoder_of_file, "--max_epochs", "1", *HEADS, "--no-report")
+    done = subprocess.run(
+        [sys.executable, "main_discover.py", *given, "--num_processes", "2", "--distributed_backend", "ddp"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^features  \S+-views: 1,", done.stdout, re.M)) == 1
+    assert done.stdout.count("epoch 1/1") == 1
