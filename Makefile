@@ -6,7 +6,7 @@ SEED ?= 0
 BENCHMARKS := startup views evaluate decode loop growth discover_step disentangle_step
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all test-faults bench check format lock
+.PHONY: help setup quickstart test test-all test-commands test-faults bench check format lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: .venv/.dev ## the tests, in under 10 minutes on 2 cores
 
 test-faults: .venv/.dev ## kill runs, fill disks, damage files; a table of what survived (about 5 minutes)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -s
+
+test-commands: .venv/.dev ## every command of README and docs on small data, also with fewer instructions (about an hour)
+	$(BIN)/python -m pytest tests/test_documented_commands.py
 
 test-all: .venv/.dev ## the long tests too
 	$(BIN)/python -m pytest
