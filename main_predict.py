@@ -60,7 +60,7 @@ def main(args) -> int:
     predict_folder.write_errors(errors, paths, unreadable)
     print(f"predictions {out}: {len(paths) - len(errors):,} images")
     if predictions is not None and args.sheets:
-        failed = predict_folder.write_sheets(predictions, paths, names, Path(args.sheets))
+        failed = predict_folder.write_sheets(predictions, paths, names, Path(args.sheets), discoverer.num_labeled)
         print(f"sheets      {args.sheets}{f': {len(failed):,} failed' * bool(failed)}")
     if predictions is not None and args.copy_into:
         copied = predict_folder.copy_sorted(predictions, paths, names, Path(args.copy_into))

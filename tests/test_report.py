@@ -103,7 +103,8 @@ def test_every_unlabelled_image_is_in_the_table_of_clusters(found):
         assert name == f"novel-{part.cluster[row]}"
         assert truth == found.class_name(part.labels[row])
         values = (part.cluster_probability, part.cluster_margin, part.cluster_distance)
-        assert numbers == [f"{value[row]:.4f}" for value in values]
+        near = [found.outputs[part.known[row]], f"{part.known_probability[row]:.4f}"]
+        assert numbers == [*(f"{value[row]:.4f}" for value in values), *near]
 
 
 def test_sheets_hold_the_nearest_and_the_most_doubtful(found):

@@ -14,14 +14,16 @@ from utils.devices import torch_device
 from utils.errors import UserError, listed
 from utils.inference.extraction import serve_features
 from utils.methods.discoverer import Discoverer
+from utils.methods.gcd_discoverer import GCDDiscoverer
 from utils.methods.named import discoverer_class
+from utils.report.reproduce import stage_of
 from utils.targets import require_folder
 
 if TYPE_CHECKING:
     from utils.report.collect import Collection
 
 
-def load_discoverer(path: str) -> Discoverer:
+def load_discoverer(path: str) -> Discoverer | GCDDiscoverer:
     """The module of a discovery checkpoint, whatever main wrote it.
 
     Raises:
@@ -29,18 +31,17 @@ def load_discoverer(path: str) -> Discoverer:
     """
     checkpoint = files.load_torch(path)
     settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
-    if not isinstance(settings, dict) or "num_heads" not in settings:
+    if not isinstance(settings, dict) or not {"num_heads", "sup_weight"} & settings.keys():
         raise UserError(f"{path} is not a checkpoint of a discovery run (such as logs/<run>/last.ckpt)")
     try:
-        return discoverer_class(settings.get("baseline")).load_from_checkpoint(
-            path, map_location="cpu", weights_only=True
-        )
+        found = GCDDiscoverer if stage_of(settings) == "gcd" else discoverer_class(settings.get("baseline"))
+        return found.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is not a checkpoint of this version's discovery ({reason})") from error
 
 
-def datamodule_of(module: Discoverer, args: argparse.Namespace) -> NCDDataModule:
+def datamodule_of(module: Discoverer | GCDDiscoverer, args: argparse.Namespace) -> NCDDataModule:
     """The data of a checkpoint, from where the flags say, set up, with the features of a frozen backbone.
 
     Raises:

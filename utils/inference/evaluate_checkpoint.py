@@ -6,6 +6,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from utils.devices import require_devices
+from utils.errors import UserError
 from utils.inference.discovery_checkpoint import datamodule_of, load_discoverer
 from utils.inference.evaluator import evaluator
 
@@ -21,6 +22,11 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     pl.seed_everything(module.hparams["seed"], verbose=False)
     trainer, datamodule = evaluator(args), datamodule_of(module, args)
     metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
+    if args.baselines and module.generalized:
+        raise UserError(
+            "--baselines are of discovery where the unlabelled images are all novel; for this checkpoint's setting "
+            "run scripts/baselines.py with --setting gcd"
+        )
     if args.baselines:
         from utils.inference.kmeans_baselines import kmeans_baselines
 

@@ -8,6 +8,7 @@ import logging
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,7 @@ from utils.evaluation.predictions import output_names
 from utils.files import write_whole
 from utils.inference.predict_folder import evaluation_pipeline
 from utils.methods.discoverer import Discoverer
+from utils.methods.gcd_discoverer import GCDDiscoverer
 
 OPSET = 18
 
@@ -32,27 +34,22 @@ class PixelsToProbabilities(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, discoverer: Discoverer) -> None:
+    def __init__(self, discoverer: Discoverer | GCDDiscoverer) -> None:
         super().__init__()
         pipeline = evaluation_pipeline(discoverer.hparams)
         self.size, self.temperature = pipeline.spec.size, discoverer.hparams["temperature"]
         self.register_buffer("scale", pipeline.normalize.scale)
         self.register_buffer("shift", pipeline.normalize.shift)
-        model, best = copy.deepcopy(discoverer.model).cpu(), int(discoverer.best_head)
-        self.encoder, self.head_lab, self.head_unlab = model.encoder, model.head_lab, model.head_unlab
-        for name in ("projectors", "prototypes"):
-            setattr(self.head_unlab, name, nn.ModuleList([getattr(self.head_unlab, name)[best]]))
+        self.model: Any = copy.deepcopy(discoverer.model).cpu().keep_head(int(discoverer.best_head))
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (B, 3, size, size) -> probabilities (B, L+U) and the encoder's features (B, D), float32."""
-        feats = self.encoder(images.float() * self.scale + self.shift)
-        logits_unlab, _ = self.head_unlab(feats[None])  # (1, 1, B, U)
-        logits = torch.cat([self.head_lab(F.normalize(feats, dim=-1)), logits_unlab[0, 0]], dim=-1)
-        return F.softmax(logits / self.temperature, dim=-1), feats
+        feats = self.model.encoder(images.float() * self.scale + self.shift)
+        return F.softmax(self.model.joint_logits(feats) / self.temperature, dim=-1), feats
 
 
-def export_onnx(discoverer: Discoverer, path: Path) -> None:
+def export_onnx(discoverer: Discoverer | GCDDiscoverer, path: Path) -> None:
     """Write the network: input ``images`` uint8 (batch, 3, size, size), outputs ``probabilities`` and ``features``.
 
     The batch is dynamic. The metadata hold ``classes`` (a JSON list of the outputs' names) and ``image_size``.
@@ -60,7 +57,7 @@ def export_onnx(discoverer: Discoverer, path: Path) -> None:
     Raises:
         UserError: where the packages that write ONNX are not installed, and for a method with predictions of its own.
     """
-    if type(discoverer).predictions is not Discoverer.predictions:
+    if isinstance(discoverer, Discoverer) and type(discoverer).predictions is not Discoverer.predictions:
         raise UserError(f"--export does not know the predictions of {discoverer.hparams['baseline']}; leave it away")
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:

@@ -20,13 +20,27 @@ from utils.errors import UserError
 from utils.evaluation.predictions import Predictions, predict
 from utils.files import csv_text, write_text
 from utils.methods.discoverer import Discoverer
+from utils.methods.gcd_discoverer import GCDDiscoverer
 from utils.report.attempts import Attempts
-from utils.report.sheets import COLUMNS, SIDE, Tile, contact_sheet, counted, save_sheet, typical_and_doubtful
+from utils.report.sheets import (
+    COLUMNS,
+    NEAR_KNOWN,
+    SIDE,
+    Tile,
+    contact_sheet,
+    counted,
+    nearest_to_known,
+    save_sheet,
+    typical_and_doubtful,
+)
 from utils.targets import NETWORK, require_different, require_folder, require_target, table_with
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.spec import BackboneData
 
-COLUMN_NAMES = ("image", "prediction", "probability", "margin", "distance", "cluster")
+COLUMN_NAMES = (
+    *("image", "prediction", "probability", "margin", "distance", "cluster"),
+    *("nearest known class", "its probability"),
+)
 ERROR_COLUMNS = ("image", "reason")
 
 
@@ -39,7 +53,7 @@ def evaluation_pipeline(hparams) -> EvalPipeline:
 
 
 def apply(
-    discoverer: Discoverer,
+    discoverer: Discoverer | GCDDiscoverer,
     paths: Sequence[str],
     device: torch.device,
     batch_size: int,
@@ -68,11 +82,11 @@ def predictions_csv(predictions: Predictions | None, paths: Sequence[str], names
     """The table of the predictions, one row an image."""
     rows: list[Iterable] = []
     if predictions is not None:
-        numbers = (predictions.probability, predictions.margin, predictions.distance)
+        numbers = (predictions.probability, predictions.margin, predictions.distance, predictions.known_probability)
         rows = [
-            (paths[row], names[output], *(f"{value:.4f}" for value in values), cluster)
-            for row, output, cluster, *values in zip(
-                predictions.labels, predictions.output, predictions.cluster, *numbers, strict=True
+            (paths[row], names[output], *(f"{value:.4f}" for value in values), cluster, names[known], f"{near:.4f}")
+            for row, output, cluster, known, *values, near in zip(
+                predictions.labels, predictions.output, predictions.cluster, predictions.known, *numbers, strict=True
             )
         ]
     return csv_text(COLUMN_NAMES, rows)
@@ -117,8 +131,12 @@ def require_new_folder(flag: str, folder: str, images: str) -> None:
         )
 
 
-def write_sheets(predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path) -> dict[str, str]:
+def write_sheets(
+    predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path, num_labeled: int
+) -> dict[str, str]:
     """``<folder>/<class>.png`` for each class that was predicted: its most typical and most doubtful images.
+
+    Those of a novel class show the images that are nearest to a known class too.
 
     Returns:
         name of a sheet that failed -> the reason.
@@ -127,10 +145,13 @@ def write_sheets(predictions: Predictions, paths: Sequence[str], names: Sequence
 
     def write(output: int) -> None:
         rows = np.flatnonzero(predictions.output == output)
-        chosen = typical_and_doubtful(predictions.distance, predictions.margin, rows, 3 * COLUMNS)
+        typical, doubtful = typical_and_doubtful(predictions.distance, predictions.margin, rows, 3 * COLUMNS)
+        chosen = {"most typical": typical, "most doubtful": doubtful}
+        if output >= num_labeled:
+            chosen[NEAR_KNOWN] = nearest_to_known(predictions.known_probability, rows, COLUMNS)
         groups = [
             (heading, [_tile(paths[predictions.labels[row]], predictions.probability[row]) for row in part])
-            for heading, part in zip(("most typical", "most doubtful"), chosen, strict=True)
+            for heading, part in chosen.items()
             if len(part)
         ]
         page = contact_sheet(f"{names[output]}: {counted(len(rows))}", groups)

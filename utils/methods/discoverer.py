@@ -47,6 +47,7 @@ class Discoverer(pl.LightningModule):
     """
 
     factors: ClassVar[Mapping[str, float]] = {}
+    generalized = False  # the unlabelled images are of novel classes alone
     method: ClassVar[Method | None] = None
     loss_per_head: Tensor  # (H,), summed over the epoch
     best_head: Tensor  # the head with the smallest sum

@@ -39,7 +39,7 @@ class GCDDiscoverer(pl.LightningModule):
         UserError: for an unknown flag, or a pretrained file that does not fit.
     """
 
-    best_head = 0  # there is only one
+    best_head, method, generalized = 0, None, True  # there is one head
     teacher_temperature: Tensor  # scalar, of this epoch
 
     def __init__(self, **flags: Any) -> None:
@@ -143,13 +143,17 @@ class GCDDiscoverer(pl.LightningModule):
 
     # Evaluation
 
+    def predictions(self, images: Tensor) -> dict[str, Tensor]:
+        """The network's outputs for one view of B images, or their features."""
+        return self.model(images)
+
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         images, labels = batch
         name = self.trainer.datamodule.dataloader_mapping[dataloader_idx]  # type: ignore[attr-defined]
-        self.evaluation.update(name, self.model(images)["logits"], labels)
+        self.evaluation.update(name, self.predictions(images)["logits"], labels)
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.evaluation.compute())

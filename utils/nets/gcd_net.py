@@ -67,11 +67,8 @@ class GCDNet(nn.Module):
         if isinstance(views, Tensor):
             return {name: value[0] for name, value in self.forward([views]).items()}
         feats = self.encode(views)
-        seen = (feats - self.feature_mean) / self.feature_std if self.standardize else feats
-        with torch.autocast(feats.device.type, enabled=False):  # cosines / 0.04 need the mantissa of float32
-            full = seen.to(torch.promote_types(seen.dtype, torch.float32))
-            weight = F.normalize(self.prototypes.weight.to(full.dtype), dim=1)
-            logits = F.normalize(full, dim=-1) @ weight.T
+        seen = self._standardized(feats)
+        logits = self._cosines(seen)
         outputs = {
             "feats": feats,
             "logits": logits,
@@ -85,6 +82,23 @@ class GCDNet(nn.Module):
         if views[0].ndim == 2:
             return torch.stack(list(views))
         return self.encoder(torch.cat(list(views)), len(views)).unflatten(0, (len(views), -1))
+
+    def keep_head(self, head: int) -> "GCDNet":
+        """There is one head."""
+        return self
+
+    def joint_logits(self, feats: Tensor) -> Tensor:
+        """(B, D) -> (B, L+U)."""
+        return self._cosines(self._standardized(feats))
+
+    def _standardized(self, feats: Tensor) -> Tensor:
+        return (feats - self.feature_mean) / self.feature_std if self.standardize else feats
+
+    def _cosines(self, feats: Tensor) -> Tensor:
+        with torch.autocast(feats.device.type, enabled=False):  # cosines / 0.04 need the mantissa of float32
+            full = feats.to(torch.promote_types(feats.dtype, torch.float32))
+            weight = F.normalize(self.prototypes.weight.to(full.dtype), dim=1)
+            return F.normalize(full, dim=-1) @ weight.T
 
     def prototype_lengths(self, head: int) -> Tensor:
         """Lengths (L+U,) of the prototypes behind the logits: 1."""

@@ -9,18 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from utils.evaluation.metrics import table_mapping
+from utils.evaluation.predictions import Predictions
 from utils.files import csv_text, write_text, write_whole
 from utils.report.collect import Collection
 from utils.report.plots.confusion import confused_pairs
 from utils.report.plots.style import KNOWN, NOVEL
-from utils.report.sheets import Tile, contact_sheet, counted, typical_and_doubtful
+from utils.report.sheets import NEAR_KNOWN, Tile, contact_sheet, counted, nearest_to_known, typical_and_doubtful
 
 # Clusters up to -> images of each kind, pixels of their longer side: a page of about 10 MB at most.
 TILES = ((12, 12, 320), (30, 12, 224), (100, 8, 160), (sys.maxsize, 4, 112))
 PAIRS, EXAMPLES, EXAMPLE_SIDE = 6, 8, 224
 PRINTED_SIDE, JPEG_QUALITY = 144, 92  # of the images in the PDF
 NOT_SHOWN = ""
-HEADER = ("sheet", "group", "image", "true class", "probability", "margin", "distance")
+HEADER = (
+    *("sheet", "group", "image", "true class", "probability", "margin", "distance"),
+    *("nearest known class", "its probability"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,15 @@ class Sheet:
 
 
 def cluster_sheets(found: Collection) -> list[Sheet]:
-    """For each of the U clusters its most typical and most doubtful images of the novel training set."""
+    """For each of the U clusters its most typical and most doubtful images of the novel training set.
+
+    If generalized, for each of the L+U outputs, and for a novel one the images that are nearest to a known class too.
+    """
     part = found.sets["unlab/train"]
     if part is None:
         return []
+    if found.generalized:
+        return _output_sheets(found, part)
     mapping = table_mapping(found.aware_table) if found.aware_table.sum() else {}
     count, side = next((count, side) for clusters, count, side in TILES if found.num_novel <= clusters)
     numbers = (part.cluster_probability, part.cluster_margin, part.cluster_distance)
@@ -69,6 +78,31 @@ def cluster_sheets(found: Collection) -> list[Sheet]:
     return sheets
 
 
+def _output_sheets(found: Collection, part: Predictions) -> list[Sheet]:
+    """The sheets of the heap, one list of all classes."""
+    mapping = table_mapping(found.agnostic_table) if found.agnostic_table.sum() else {}
+    count, side = next((count, side) for clusters, count, side in TILES if len(found.outputs) <= clusters)
+    numbers = (part.probability, part.margin, part.distance)
+    sheets = []
+    for output, name in enumerate(found.outputs):
+        rows = np.flatnonzero(part.output == output)
+        label, title = mapping.get(output, -1), f"{name}: {counted(len(rows))}"
+        known = rows[part.labels[rows] >= 0]
+        if label >= 0 and len(known):
+            share = (part.labels[known] == label).mean()
+            title += f", matched to {found.class_name(label)} ({share:.1%} of them)"
+        typical, doubtful = typical_and_doubtful(part.distance, part.margin, rows, count)
+        groups = {"most typical": typical, "most doubtful": doubtful}
+        rest = rows[~np.isin(rows, (*typical, *doubtful))]
+        if output >= found.num_labeled:
+            near = nearest_to_known(part.known_probability, rows, count)
+            groups[NEAR_KNOWN] = near
+            rest = rest[~np.isin(rest, near)]
+        groups[NOT_SHOWN] = rest[np.argsort(part.distance[rest], kind="stable")]
+        sheets.append(_sheet(found, (name, title), "unlab/train", groups, label, numbers, side))
+    return sheets
+
+
 def pair_sheets(found: Collection) -> list[Sheet]:
     """Images of the cells of the task-agnostic confusion matrix that hold most mistakes."""
     table = found.agnostic_table
@@ -77,7 +111,7 @@ def pair_sheets(found: Collection) -> list[Sheet]:
     mapping, sheets = table_mapping(table), []
     for label, output, number in confused_pairs(table, PAIRS):
         taken_for = found.class_name(mapping.get(output, -1)) or "no class"
-        place = "lab/test" if label < found.num_labeled else "unlab/test"
+        place = found.judged[label >= found.num_labeled] if len(found.judged) == 2 else found.judged[0]
         part = found.sets[place]
         assert part is not None  # it has images, for they are in the table
         rows = np.flatnonzero((part.labels == label) & (part.output == output))
@@ -92,10 +126,10 @@ def pair_sheets(found: Collection) -> list[Sheet]:
 
 
 def misclassified(found: Collection) -> list[tuple]:
-    """Every test image that is wrong among all outputs after one Hungarian matching; the header first."""
+    """Every image of the judged sets that is wrong among all outputs after one Hungarian matching; the header first."""
     mapping = table_mapping(found.agnostic_table)
     rows: list[tuple] = [("image", "true class", "output", "matched class", "probability", "margin")]
-    for name in ("lab/test", "unlab/test"):
+    for name in found.judged:
         part = found.sets[name]
         if part is None:
             continue
@@ -124,7 +158,8 @@ def _sheet(
         images = []
         for row in rows:
             truth, file = found.class_name(part.labels[row]), found.file_name(place, row)
-            table.append((names[0], heading, file, truth, *(f"{values[row]:.4f}" for values in numbers)))
+            near = (found.outputs[part.known[row]], f"{part.known_probability[row]:.4f}")
+            table.append((names[0], heading, file, truth, *(f"{values[row]:.4f}" for values in numbers), *near))
             if heading == NOT_SHOWN:
                 continue
             wrong = right >= 0 and truth and part.labels[row] != right

@@ -37,6 +37,11 @@ class Collection:
         return self.discoverer.num_labeled
 
     @property
+    def generalized(self) -> bool:
+        """Whether the unlabelled images may be of known classes too: then all outputs are one list everywhere."""
+        return self.discoverer.generalized
+
+    @property
     def num_novel(self) -> int:
         """U, the outputs of a head."""
         return self.discoverer.hparams["num_unlabeled_classes"]
@@ -58,18 +63,30 @@ class Collection:
         return "unlab/test" if test is not None and (test.labels >= 0).any() else "unlab/train"
 
     @cached_property
+    def judged(self) -> tuple[str, ...]:
+        """The sets of the joint confusion matrix: the test images; if generalized, the heap where it has truth."""
+        heap = self.sets["unlab/train"]
+        of_heap = self.generalized and heap is not None and (heap.labels >= 0).any()
+        return ("unlab/train",) if of_heap else ("lab/test", "unlab/test")
+
+    @property
+    def judged_text(self) -> str:
+        """What they are, for captions."""
+        return "unlabelled training images" if self.judged == ("unlab/train",) else "test images"
+
+    @cached_property
     def aware_table(self) -> np.ndarray:
-        """Counts (novel classes, U): truth against the cluster of the best head (task-aware)."""
+        """Counts (novel classes, U): truth against the cluster of the best head (task-aware); none if generalized."""
         found = self.sets[self.novel_set]
-        if found is None:
+        if found is None or self.generalized:
             return np.zeros((0, self.num_novel), np.int64)
         known = found.labels >= 0
         return self._table(found.labels[known] - self.num_labeled, found.cluster[known], 0)
 
     @cached_property
     def agnostic_table(self) -> np.ndarray:
-        """Counts (all classes, L+U): truth against the output among all, on the test images (task-agnostic)."""
-        found = [part for part in (self.sets["lab/test"], self.sets["unlab/test"]) if part is not None]
+        """Counts (all classes, L+U): truth against the output among all (task-agnostic), of the ``judged`` sets."""
+        found = [part for part in map(self.sets.get, self.judged) if part is not None]
         labels = np.concatenate([part.labels for part in found] or [np.zeros(0, np.int64)])
         outputs = np.concatenate([part.output for part in found] or [np.zeros(0, np.int64)])
         return self._table(labels[labels >= 0], outputs[labels >= 0], self.num_labeled)

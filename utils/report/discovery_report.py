@@ -12,7 +12,7 @@ from utils.report.attempts import Attempts
 from utils.report.collect import Collection
 from utils.report.published import published
 from utils.report.reproduce import reproduce_command
-from utils.report.tables import INCREMENTAL, ROWS, joint_rows, metric_rows
+from utils.report.tables import INCREMENTAL, PARTS, ROWS, generalized_rows, joint_rows, metric_rows
 
 
 def write_report(found: Collection, metrics: Mapping[str, float], folder: Path, log: Path | None = None) -> Path:
@@ -110,18 +110,23 @@ def summary(found: Collection, metrics: Mapping[str, float]) -> str:
         if found_rows:
             cells = [(name, *("" if v is None else f"{100 * v:.1f}" for v in values)) for name, values in found_rows]
             text += page.heading(title) + page.table(("", *(f"{name} (%)" for name in measures)), cells)
+    generalized = generalized_rows(metrics)
+    if generalized:
+        text += page.heading("One matching over known and novel classes together")
+        cells = [(name, *("" if v is None else f"{100 * v:.1f}" for v in values)) for name, values in generalized]
+        text += page.table(("", *(f"{name} (%)" for name, _ in PARTS)), cells)
     kinds, joint = joint_rows(metrics)
     if joint:
         text += page.heading(f"Task-agnostic: one matching over {kinds} test images{' together' * (len(joint) > 1)}")
         text += page.table(("", "accuracy (%)"), [(name, f"{100 * value:.1f}") for name, value in joint])
     if not text:
         text = page.paragraph("No image has a known class, so that no accuracy can be given; the clusters are below.")
-    elif not metric_rows(metrics, [row for row in ROWS if row[1].startswith("unlab")])[1]:
+    elif not generalized and not metric_rows(metrics, [row for row in ROWS if row[1].startswith("unlab")])[1]:
         text += page.paragraph(
             "Nobody knows the classes of the unlabelled images: accuracies of novel classes are absent."
         )
     values = published(found.discoverer.hparams["dataset"], found.num_labeled, found.num_novel)
-    if values:
+    if values and not found.generalized:
         text += page.paragraph(f"Published for this split, novel training images (task-aware): {values}.")
     return text
 
@@ -132,7 +137,12 @@ def cluster_section(found: Collection, sheets: Sequence[clusters.Sheet]) -> str:
         "The unlabelled training images by the best head's cluster: those nearest to its prototype, and those "
         "with the smallest margin to another cluster."
     )
-    if found.aware_table.sum():
+    if found.generalized:
+        text = (
+            "The unlabelled training images by class, known ones first: those nearest to the prototype, those with the "
+            "smallest margin to another class, and of novel classes those that are most probably of a known one."
+        )
+    if found.aware_table.sum() or (found.generalized and found.agnostic_table.sum()):
         text += (
             " Below each image is its true class. Blue frames: it is the class that the Hungarian matching gives to "
             "the cluster; orange frames and ✗: another one."

@@ -73,7 +73,7 @@ def confusions(found: Collection) -> list[Drawing]:
         ),
         (
             "task-agnostic",
-            "All test images against all outputs, one matching over known and novel classes",
+            f"All {found.judged_text} against all outputs, one matching over known and novel classes",
             found.agnostic_table,
             found.names,
             found.outputs,
@@ -102,6 +102,8 @@ def class_accuracy(found: Collection) -> list[Drawing]:
     if not found.agnostic_table.sum():
         return []
     agnostic = class_accuracies(found.agnostic_table)
+    if found.generalized:
+        return [_joint_class_accuracy(found, agnostic)]
     aware = np.full(len(agnostic), np.nan)
     known = found.sets["lab/test"]
     if known is not None:
@@ -126,8 +128,25 @@ def class_accuracy(found: Collection) -> list[Drawing]:
     return [Drawing("class-accuracy", caption, figure, [header, *rows], "wide" if len(names) > 34 else "")]
 
 
+def _joint_class_accuracy(found: Collection, accuracies: np.ndarray) -> Drawing:
+    """Accuracy of each class under one matching over all of them."""
+    names = found.names[: len(accuracies)]
+    rows = [
+        (name, "known" if label < found.num_labeled else "novel", f"{accuracies[label]:.4f}")
+        for label, name in enumerate(names)
+    ]
+    caption = f"Share of each class that is right: {found.judged_text}, one matching over known and novel classes."
+    if len(names) > MAX_SHOWN:
+        caption += f" The novel and the worst known classes, {MAX_SHOWN} of {len(names)}; the CSV has all."
+    figure = plot_class_accuracy(names, None, accuracies, found.num_labeled, MAX_SHOWN)
+    header = ("class", "kind", "accuracy")
+    return Drawing("class-accuracy", caption, figure, [header, *rows], "wide" if len(names) > 34 else "")
+
+
 def heads(found: Collection) -> list[Drawing]:
-    """The clustering heads compared: losses, and accuracies where there is truth."""
+    """The clustering heads compared: losses, and accuracies where there is truth; nothing if there is only one list."""
+    if found.generalized:
+        return []
     losses = found.discoverer.loss_per_head.cpu().numpy()
     accuracies = {}
     for title, name in (
@@ -157,10 +176,10 @@ def features(found: Collection, seed: int = 0) -> list[Drawing]:
         return []
     joined = np.concatenate([part.features for part in parts])
     labels = np.concatenate([part.labels for part in parts])
-    clusters = np.concatenate([part.cluster for part in parts])
+    outputs = [part.output if found.generalized else found.num_labeled + part.cluster for part in parts]
     names, what = found.names, "true classes"
-    if (labels < 0).any():  # nobody knows: the clusters stand in for the novel classes
-        labels = np.where(labels < 0, found.num_labeled + clusters, labels)
+    if (labels < 0).any():  # nobody knows: the outputs stand in for the classes
+        labels = np.where(labels < 0, np.concatenate(outputs), labels)
         names, what = tuple(found.outputs), "known classes and discovered clusters"
     rows = sample_rows(labels, seed=seed)
     points, labels = tsne(joined[rows], seed), labels[rows]

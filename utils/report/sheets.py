@@ -13,6 +13,7 @@ from utils.errors import printable
 from utils.files import write_whole
 
 SIDE, GAP, LINE = 160, 10, 15  # pixels: of an image, between two, of a line of text
+NEAR_KNOWN = "nearest to a known class"
 COLUMNS = 8
 PIXELS = 64  # images up to this side are enlarged so that each of their pixels can be seen
 
@@ -53,6 +54,17 @@ def typical_and_doubtful(
     by_distance = rows[np.argsort(distance[rows], kind="stable")]
     typical, others = by_distance[:count], by_distance[count:]
     return typical, others[np.argsort(margin[others], kind="stable")[:count]]
+
+
+def nearest_to_known(known_probability: np.ndarray, rows: np.ndarray, count: int = COLUMNS) -> np.ndarray:
+    """Of ``rows`` those with the highest probability of a known class, the first one first.
+
+    Args:
+        known_probability: (N,), of all samples.
+        rows: (M,) the samples of one novel class.
+        count: at most this many.
+    """
+    return rows[np.argsort(-known_probability[rows], kind="stable")][:count]
 
 
 def contact_sheet(

@@ -34,6 +34,16 @@ def metric_rows(
     return [MEASURES[place][1] for place in kept], [(title, [v[place] for place in kept]) for title, v in found]
 
 
+GENERALIZED = (("unlabelled, train", "unlab/train"), ("test", "test"))
+PARTS = (("all", "acc/all"), ("known", "acc/old"), ("novel", "acc/new"), ("NMI", "nmi"), ("ARI", "ari"))
+
+
+def generalized_rows(metrics: Mapping[str, float]) -> list[tuple[str, list[float | None]]]:
+    """(images, values of ``PARTS``) of generalized discovery; an accuracy that is absent is None."""
+    rows = [(title, [metrics.get(f"{name}/{key}") for _, key in PARTS]) for title, name in GENERALIZED]
+    return [row for row in rows if row[1][0] is not None]
+
+
 def joint_rows(metrics: Mapping[str, float]) -> tuple[str, list[tuple[str, float]]]:
     """Which test images one matching covers, and its accuracies; without truth of novel ones there is no ``all``."""
     found = [(title, metrics[key]) for title, key in JOINT if key in metrics]
@@ -52,6 +62,10 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
         else []
     )
     for title, values in rows:
+        lines.append(f"{title:{width}}  " + "  ".join("     " if v is None else f"{v:.3f}" for v in values))
+    if generalized := generalized_rows(metrics):
+        lines.append("  ".join((" " * width, *(f"{name:>5}" for name, _ in PARTS))))
+    for title, values in generalized:
         lines.append(f"{title:{width}}  " + "  ".join("     " if v is None else f"{v:.3f}" for v in values))
     kinds, joint = joint_rows(metrics)
     if joint:

@@ -26,6 +26,7 @@ from utils.training.resuming import make_ready
 SHOWN = (
     *("loss", "loss_supervised", "loss_instance", "loss_feature", "val/acc"),
     *("unlab/train/acc/best", "unlab/test/acc/best", "lab/test/acc", "backbone/acc", "feature/acc"),
+    *("unlab/train/acc/all", "unlab/train/acc/old", "unlab/train/acc/new", "test/acc/all"),
 )
 
 

@@ -18,13 +18,14 @@ def shown_classes(accuracies: np.ndarray, num_known: int, limit: int = MAX_CLASS
 
 
 def plot_class_accuracy(
-    names: Sequence[str], aware: np.ndarray, agnostic: np.ndarray, num_known: int, limit: int = MAX_CLASSES
+    names: Sequence[str], aware: np.ndarray | None, agnostic: np.ndarray, num_known: int, limit: int = MAX_CLASSES
 ) -> Any:
     """A bar for each class; a matplotlib figure.
 
     Args:
         names: of the C classes, known ones first.
-        aware, agnostic: (C,) accuracies in 0..1 under the task-aware protocol (bars) and the joint one (diamonds).
+        aware, agnostic: (C,) accuracies in 0..1 under the task-aware protocol (bars) and the joint one (diamonds);
+            without the first the bars are of the second.
         num_known: how many are known.
         limit: classes drawn at most.
     """
@@ -39,10 +40,12 @@ def plot_class_accuracy(
         places = np.arange(len(part))
         for color, label, here in ((KNOWN, "known", part < num_known), (NOVEL, "novel", part >= num_known)):
             if here.any():
-                axis.barh(places[here], aware[part[here]], height=0.62, color=color, label=f"{label}, task-aware")
-        axis.plot(
-            agnostic[part], places, "D", markersize=4.5, color=INK, markeredgecolor="white", label="task-agnostic"
-        )
+                values, told = (agnostic, label) if aware is None else (aware, f"{label}, task-aware")
+                axis.barh(places[here], values[part[here]], height=0.62, color=color, label=told)
+        if aware is not None:
+            axis.plot(
+                agnostic[part], places, "D", markersize=4.5, color=INK, markeredgecolor="white", label="task-agnostic"
+            )
         axis.set(xlim=(0, 1.03), ylim=(PER_PANEL - 0.4 if len(panels) > 1 else len(part) - 0.4, -0.6))
         axis.set_xlabel("accuracy (share of the class)")
         axis.set_yticks(places, [names[row] for row in part], fontsize=9)
