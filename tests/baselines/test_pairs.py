@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from baselines import kcl, mcl, rs, rs_plus
+from baselines import kcl, mcl, ncl, rs, rs_plus
 from tests.baselines.networks import SMALL
 from tests.utils.losses import published
 from utils.errors import UserError
@@ -13,7 +13,7 @@ from utils.losses.pairwise import pairs_of
 from utils.losses.semi_supervised import rampup
 from utils.nets.similarity_net import SimilarityNet
 
-METHODS = [kcl, mcl, rs, rs_plus]
+METHODS = [kcl, mcl, ncl, rs, rs_plus]
 HEADS = ("output1", "output1_bar", "output2", "output2_bar")
 
 
@@ -134,3 +134,52 @@ def test_kcl_and_mcl_judge_unlabelled_pairs_by_the_network_s_answers(method, los
     torch.testing.assert_close(module.compute_losses(outputs, labels)["loss_cluster"], loss(*arguments))
     outputs["loss_similarity"].backward()
     assert module.model.encoder.conv1.weight.grad is None
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("phase", ["first", "plain", "hard"])
+def test_ncl_is_the_published_objective(golden, number, phase):
+    numbers = published.load(golden(f"methods/ncl_{number}.npz"))
+    names = ("num_labeled_classes", "num_unlabeled_classes", "rampup_length", "rampup_coefficient", "costhre")
+    names += ("m_t", "w_pos", "w_ncl_la", "w_ncl_ulb", "num_hard")
+    flags = {name: numbers[name].item() for name in names}
+    far = 50 if flags["num_unlabeled_classes"] == 5 else 400
+    size = len(numbers["ulb/memory"])
+    module = ncl.Discoverer(**flags, temperature=1.0, dataset="CIFAR10", width=8, m_size=size).double()
+    module.hparams["knn"] = int(numbers["ulb/knn"])
+    epoch = int(numbers[f"{phase}/epoch"])
+    module.ramp.fill_(rampup(epoch, flags["rampup_length"]))
+    module.begun.fill_(epoch > 0)
+    module.memory_unlab, module.memory_lab = numbers["ulb/memory"], numbers["la/memory"]
+    module.labels_lab, module.pointer_unlab = numbers["la/memory_label"], numbers["ulb/index"]
+    module.pointer_lab = numbers["la/index"]
+    inputs = published.leaves(numbers, "feat_q", *HEADS)
+    outputs = outputs_of(numbers, inputs)
+    outputs["feats"] = torch.stack([inputs["feat_q"], numbers["feat_k"]])  # normalising again changes nothing
+    if phase == "hard":
+        rows = numbers["label"] >= flags["num_labeled_classes"]
+        order = torch.zeros(len(rows), int(numbers["hard_iter"]), far, dtype=torch.int64)
+        order[rows] = numbers["hard/permutations"][..., :far]
+        outputs["order"] = order
+    losses = module.compute_losses(outputs, numbers["label"])
+    torch.testing.assert_close(losses["loss"].detach(), numbers[f"{phase}/loss"], **published.EXACT)
+    for name in ("loss_ncl_la", "loss_ncl_ulb"):
+        torch.testing.assert_close(losses[name].detach(), numbers[f"{phase}/{name}"], **published.EXACT)
+    heads = {name: inputs[name] for name in HEADS}
+    published.require_equal(losses["loss"], numbers, "loss", heads, f"{phase}/")
+    torch.testing.assert_close(module.memory_unlab, numbers["ulb/memory_after"], **published.EXACT)
+    if len(numbers["la/memory"]) == size:  # one size for both memories here
+        torch.testing.assert_close(module.memory_lab, numbers["la/memory_after"], **published.EXACT)
+
+
+def test_hard_negatives_begin_with_their_epoch_and_are_a_function_of_the_seed():
+    flags = SMALL | {"m_size": 12, "num_far": 4, "num_hard": 6, "hard_iter": 2, "hard_negatives": True}
+    views, labels = [torch.randn(4, 3, 12, 12) for _ in range(2)], torch.tensor([0, -1, -1, 1])
+    module = ncl.Discoverer(**flags)
+    assert "order" not in module.outputs(views, labels)
+    module = ncl.Discoverer(**flags, hard_negative_start=0)
+    first, second = (module.outputs(views, labels)["order"] for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.shape == (4, 2, 4)
+    assert all(len(set(row.tolist())) == 4 for row in first.flatten(0, 1))
+    module.compute_losses(module.outputs(views, labels), labels)["loss"].backward()
