@@ -3,17 +3,19 @@
 import pytest
 import torch
 
-from baselines import kcl, mcl, ncl, rs, rs_plus
+from baselines import joint, kcl, mcl, ncl, openmix, rs, rs_plus
 from tests.baselines.networks import SMALL
 from tests.utils.losses import published
 from utils.errors import UserError
+from utils.losses import joint_contrast
 from utils.losses import kcl as kcl_loss
 from utils.losses import mcl as mcl_loss
+from utils.losses.mixing import choose, mix
 from utils.losses.pairwise import pairs_of
 from utils.losses.semi_supervised import rampup
 from utils.nets.similarity_net import SimilarityNet
 
-METHODS = [kcl, mcl, ncl, rs, rs_plus]
+METHODS = [joint, kcl, mcl, ncl, openmix, rs, rs_plus]
 HEADS = ("output1", "output1_bar", "output2", "output2_bar")
 
 
@@ -183,3 +185,40 @@ def test_hard_negatives_begin_with_their_epoch_and_are_a_function_of_the_seed():
     assert first.shape == (4, 2, 4)
     assert all(len(set(row.tolist())) == 4 for row in first.flatten(0, 1))
     module.compute_losses(module.outputs(views, labels), labels)["loss"].backward()
+
+
+def test_joint_s_codes_are_of_the_seed_and_its_contrast_is_in_the_loss():
+    module, again, other = (joint.Discoverer(**SMALL, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(module.subsets, again.subsets)
+    assert not torch.equal(module.subsets, other.subsets)
+    assert module.subsets.shape == (512, 4)
+    outputs, labels = module.outputs([torch.randn(4, 3, 12, 12) for _ in range(2)], None), torch.tensor([0, -1, 1, 0])
+    losses = module.compute_losses(outputs, labels)
+    flat = outputs["contrast"].flatten(0, 1)
+    torch.testing.assert_close(losses["loss_contrast"], joint_contrast(flat, labels, labels >= 0, 0.1))
+    parts = losses["loss_supervised"] + losses["loss_cluster"] + losses["loss_contrast"]
+    torch.testing.assert_close(losses["loss"], parts + 5 * losses["loss_consistency"])
+
+
+def test_openmix_mixes_images_and_targets_alike():
+    module, labels = openmix.Discoverer(**SMALL, anchor_confidence=0.0), torch.tensor([0, -1, 1, -1, -1, 4])
+    views = [torch.randn(6, 3, 12, 12) for _ in range(2)]
+    first, second = (module.outputs(views, labels) for _ in range(2))
+    assert torch.equal(first["targets_mixed"], second["targets_mixed"])  # a function of the step
+    torch.testing.assert_close(first["targets_mixed"].sum(dim=1), torch.ones(6))
+    assert not first["targets_mixed"].requires_grad
+    losses = module.compute_losses(first, labels)
+    logits = first["logits_mixed"] / 0.1
+    expected = torch.nn.functional.cross_entropy(logits, first["targets_mixed"])
+    torch.testing.assert_close(losses["loss_mix"], expected)
+
+
+def test_partners_are_under_the_masks_where_there_are_any():
+    generator, labelled = torch.Generator().manual_seed(0), torch.arange(40) < 10
+    partners = choose(labelled, torch.arange(40) == 39, generator)
+    assert set(partners.tolist()) <= {*range(10), 39}
+    assert 10 < (partners == 39).sum() < 30
+    assert choose(labelled & False, labelled & False, generator).max() > 10
+    values = torch.arange(3.0)[:, None].repeat(1, 2)
+    mixed = mix(values, torch.tensor([2, 2, 0]), torch.tensor([0.5, 1.0, 0.75]))
+    torch.testing.assert_close(mixed[:, 0], torch.tensor([1.0, 2.0, 0.5]))

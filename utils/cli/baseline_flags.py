@@ -34,6 +34,19 @@ BASELINE: dict[str, tuple[Flag, ...]] = {
         Flag("num_hard", 400, "mixtures that are kept", int, DISCOVER, AT_LEAST_ONE),
         Flag("num_far", 50, "far rows of the memory that are mixed", int, DISCOVER, AT_LEAST_ONE),
     ),
+    "codes": (
+        Flag("wta_codes", 512, "winner-take-all codes of a row", int, DISCOVER, AT_LEAST_ONE),
+        Flag("wta_k", 4, "channels that a code compares", int, DISCOVER, AT_LEAST_ONE),
+        Flag("wta_threshold", 240, "codes that have to agree", int, DISCOVER, NOT_NEGATIVE),
+        Flag("contrast_dim", 128, "dimension of the projections that are contrasted", int, DISCOVER, AT_LEAST_ONE),
+        Flag("contrast_temperature", 0.1, "temperature of the contrast", float, DISCOVER, POSITIVE),
+    ),
+    "mixing": (
+        Flag("mix_weight", 1.0, "weight of the mixed images", float, DISCOVER, NOT_NEGATIVE),
+        Flag(
+            "anchor_confidence", 0.9, "probability above which an unlabelled image is mixed in", float, DISCOVER, SHARE
+        ),
+    ),
     "experts": (
         Flag("batch_head", True, "batch-wise experts beside the class-wise ones", bool, DISCOVER),
         Flag("queue_size", 500, "rows that the memory of each view and head holds", int, DISCOVER, AT_LEAST_ONE),
