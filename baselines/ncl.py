@@ -71,7 +71,7 @@ class Discoverer(PairDiscoverer):
             self.register_buffer(f"memory_{kind}", noise * (3 / features) ** 0.5)  # of about unit length
             self.register_buffer(f"pointer_{kind}", torch.tensor(0))
         self.register_buffer("labels_lab", torch.full((size,), -1))
-        self.register_buffer("begun", torch.tensor(1.0), persistent=False)
+        self.register_buffer("begun", torch.tensor(1.0))
         own = [*(f"{name}_{kind}" for kind in KINDS for name in ("memory", "pointer")), "labels_lab"]
         self._ddp_params_and_buffers_to_ignore += own  # every process remembers its own rows
 

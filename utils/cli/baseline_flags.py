@@ -47,6 +47,17 @@ BASELINE: dict[str, tuple[Flag, ...]] = {
             "anchor_confidence", 0.9, "probability above which an unlabelled image is mixed in", float, DISCOVER, SHARE
         ),
     ),
+    "clusters": (
+        Flag(
+            "dtc",
+            "PI",
+            "PI: consistent views; TEP: targets from averaged assignments",
+            stages=DISCOVER,
+            extra={"choices": ["PI", "TEP"]},
+        ),
+        Flag("warmup_targets", 10, "epochs at the first targets", int, DISCOVER, NOT_NEGATIVE),
+        Flag("update_interval", 5, "epochs between two renewals of the targets", int, DISCOVER, AT_LEAST_ONE),
+    ),
     "experts": (
         Flag("batch_head", True, "batch-wise experts beside the class-wise ones", bool, DISCOVER),
         Flag("queue_size", 500, "rows that the memory of each view and head holds", int, DISCOVER, AT_LEAST_ONE),

@@ -163,6 +163,10 @@ class FileViewLoader:
         """Which images a batch of this rank holds."""
         return [index for _, _, index in next(self.batches.batches(epoch, step))]
 
+    def batch_rows(self, epoch: int, step: int) -> torch.Tensor:
+        """The same as a tensor."""
+        return torch.tensor(self.indices(epoch, step))
+
 
 class FileEvalLoader:
     """Evaluation batches from files, under the laws of :class:`utils.data.loaders.EvalLoader`.

@@ -75,7 +75,11 @@ class ViewLoader:
 
     def indices(self, epoch: int, step: int) -> list[int]:
         """Which images a batch of this rank holds."""
-        return self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size].tolist()
+        return self.batch_rows(epoch, step).tolist()
+
+    def batch_rows(self, epoch: int, step: int) -> Tensor:
+        """The same on the device, without waiting for it."""
+        return self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
 
     def _order(self, epoch: int) -> Tensor:
         """This rank's images for a whole epoch."""

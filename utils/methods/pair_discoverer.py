@@ -41,7 +41,7 @@ class PairDiscoverer(Discoverer):
             raise UserError(f"--num_heads is {self.hparams['num_heads']} but {name} has one head")
         if self.hparams["multicrop"] or self.hparams["num_large_crops"] != 2:
             raise UserError(f"{name} compares two views: leave --multicrop away and --num_large_crops at 2")
-        self.register_buffer("ramp", torch.tensor(1.0), persistent=False)
+        self.register_buffer("ramp", torch.tensor(1.0))
         if self.hparams["freeze_early"] and self.hparams["pretrained"] and not self.hparams["backbone"]:
             for part in EARLY:
                 getattr(self.model.encoder, part).requires_grad_(False)

@@ -69,6 +69,10 @@ class FeatureViewLoader:
         """Which images a batch of this rank holds."""
         return next(self.batches.indices(epoch, step)).tolist()
 
+    def batch_rows(self, epoch: int, step: int) -> Tensor:
+        """The same as a tensor."""
+        return torch.tensor(self.indices(epoch, step))
+
     def chosen_views(self, epoch: int, step: int, batch_size: int) -> np.ndarray:
         """(n, B): the cached views that stand for the n views of a step's images."""
         generator = np.random.default_rng(stream_seed(Stream.VIEWS, self.seed, epoch, step, self.rank))
