@@ -10,7 +10,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from utils.transforms import functional
 from utils.transforms.augment import Normalizer, check_images
 from utils.transforms.pil import RESAMPLING
-from utils.transforms.spec import EvalSpec
+from utils.transforms.spec import BICUBIC, EvalSpec
 
 
 class EvalPipeline:
@@ -43,7 +43,8 @@ class EvalPipeline:
             with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
                 rows = self._weights(in_height, height, images.device)
                 columns = self._weights(in_width, width, images.device)
-                images = functional.separable(images.float(), rows, columns).round_().clamp_(0, 255)
+                overshoots = self.spec.interpolation == BICUBIC
+                images = functional.separable(images.float(), rows, columns, overshoots).round_()
         return self.finish(images)
 
     def worker_view(self, image: Image.Image) -> Tensor:

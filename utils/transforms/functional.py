@@ -88,16 +88,16 @@ def resized_crop(
     top, left, box_height, box_width = box.unbind(1)
     rows = resized_crop_weights(top, box_height, height, size, None, interpolation)  # (B, h, H)
     columns = resized_crop_weights(left, box_width, width, size, flip, interpolation)  # (B, w, W)
-    crops = separable(images, rows, columns)
-    return crops.clamp_(0, 255) if interpolation == BICUBIC else crops
+    return separable(images, rows, columns, overshoots=interpolation == BICUBIC)
 
 
-def separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def separable(images: Tensor, rows: Tensor, columns: Tensor, overshoots: bool = False) -> Tensor:
     """``rows @ image @ columns.T`` for each image and channel.
 
     Args:
         images: (B, 3, H, W) float32.
         rows, columns: (B, h, H) and (B, w, W) float32, or with a leading 1 for the same matrix everywhere.
+        overshoots: whether weights are negative, so that each product is clamped to [0, 255], as in 8 bits.
 
     Returns:
         (B, 3, h, w) float32.
@@ -105,7 +105,9 @@ def separable(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     batch, channels, height, width = images.shape
     flat = images.reshape(batch, channels * height, width)
     images = torch.matmul(flat, columns.mT).view(batch, channels, height, -1)  # (B, 3, H, w)
-    return torch.matmul(rows[:, None], images)
+    if not overshoots:
+        return torch.matmul(rows[:, None], images)
+    return torch.matmul(rows[:, None], images.clamp_(0, 255)).clamp_(0, 255)
 
 
 def rotate(images: Tensor, angle: Tensor) -> Tensor:
