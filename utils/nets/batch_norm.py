@@ -11,8 +11,10 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from utils.distributed import sum_over_processes
+from utils.errors import UserError
 
 
 class ViewBatchNorm2d(nn.BatchNorm2d):
@@ -97,6 +99,18 @@ class ViewSyncBatchNorm(LayerSync):
     """Lightning's hook for ``--sync_batchnorm``: switches the layers above over, on GPUs and on the CPU."""
 
     def apply(self, model: nn.Module) -> nn.Module:
+        """Switch them.
+
+        Raises:
+            UserError: where other layers learn statistics, which would go on for each process alone.
+        """
+        for name, module in model.named_modules():
+            other = isinstance(module, _BatchNorm) and not isinstance(module, (ViewBatchNorm2d, HeadBatchNorm1d))
+            if other and any(parameter.requires_grad for parameter in module.parameters()):
+                raise UserError(
+                    f"--sync_batchnorm cannot change {name} of the backbone; leave it away, or fix that layer with "
+                    "--train frozen or last_block"
+                )
         return _set_sync(model, True)
 
     def revert(self, model: nn.Module) -> nn.Module:

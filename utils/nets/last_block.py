@@ -21,12 +21,7 @@ def last_block(model: nn.Module, name: str) -> list[nn.Module]:
     Raises:
         UserError: naming a model that does not say it.
     """
-    patterns = []
-    group_matcher: Any = getattr(model, "group_matcher", None)
-    if group_matcher is not None:
-        blocks = group_matcher(coarse=True).get("blocks", ())
-        rows = [(blocks, None)] if isinstance(blocks, str) else blocks
-        patterns = [re.compile(pattern) for pattern, place in rows if place is None]
+    patterns = [re.compile(pattern) for pattern in _patterns(model)]
     found: dict[tuple[int, ...], list[nn.Module]] = {}
     for path, module in model.named_modules():
         for pattern in patterns:
@@ -38,3 +33,13 @@ def last_block(model: nn.Module, name: str) -> list[nn.Module]:
     if not found:
         raise UserError(f"--train last_block: {name} does not say what its blocks are; use frozen or all")
     return found[max(found)]
+
+
+def _patterns(model: nn.Module) -> list[str]:
+    """What the names of blocks look like; nothing for a model that says it in another way, or not at all."""
+    group_matcher: Any = getattr(model, "group_matcher", None)
+    try:
+        blocks = group_matcher(coarse=True)["blocks"]
+    except (AssertionError, AttributeError, KeyError, TypeError):
+        return []
+    return [blocks] if isinstance(blocks, str) else [pattern for pattern, place in blocks if place is None]

@@ -9,6 +9,7 @@ USELESS = (
     "sync_dist=True",  # what is logged is reduced already
     "is not resumable",
     "across ranks is zero",  # images of a kind that the data have none of; the start-up screen counts them
+    "in eval mode at the start of training",  # the fixed layers of a backbone, which stay there
 )
 
 
