@@ -99,17 +99,22 @@ def build_backbone(name: str, weights: str | None, size: int | None, **options: 
     import timm
 
     data = backbone_data(name, size)
-    if data.fixed_size:
-        options = {"img_size": data.size, **options}
+
+    def create(**source: Any) -> nn.Module:
+        return timm.create_model(architecture(name), **source, **options)
+
     try:
-        model = load_weights(name, weights, lambda **source: timm.create_model(architecture(name), **source, **options))
+        if data.fixed_size:
+            options = {"img_size": data.size, **options}
+            with torch.device("meta"):  # before weights are fetched
+                _check_patches(create(num_classes=0), name, data.size)
+        model = load_weights(name, weights, create)
     except (AssertionError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(
             f"--backbone {name} cannot be built for images of {data.size} pixels ({_first_line(error)})"
         ) from error
-    _check_patches(model, name, data.size)
     return Backbone(model, name, data)
 
 

@@ -154,6 +154,10 @@ def test_positions_of_a_transformer_fit_another_size(tmp_path):
             {"name": "test_vit", "size": 100},
             "--backbone_size 100 is no multiple of 16, the patch of test_vit; take 96 or",
         ),
+        (
+            {"name": "test_vit", "size": 100, "weights": "pretrained"},  # before weights are fetched
+            "--backbone_size 100 is no multiple of 16",
+        ),
         ({"name": "test_vit", "size": 8}, "--backbone_size 8 is no multiple of 16, the patch of test_vit; take 16"),
         ({"name": "inception_v3", "size": 32}, "--backbone inception_v3 takes no images of 32 pixels"),
     ],
