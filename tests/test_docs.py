@@ -69,6 +69,8 @@ def parse(words):
     """The stage and the settings of a command, ``main_*.py`` first."""
     if words[0] == "-m":
         method = baseline_module(words[1].removeprefix("baselines.")).METHOD
+        if method.name in ("kmeans", "semi_kmeans"):
+            return "features", cli.parse("features", words[2:])
         return "discover", cli.parse("discover", words[2:], method=method)
     stage, factors = stage_and_factors(words[0])
     return stage, cli.parse(stage, [word for word in words[1:] if word != "--print_config"], factors=factors)
@@ -85,7 +87,11 @@ def documented_commands():
         found += [(page.name, words) for words in commands_of("\n".join(blocks(page, r"\w*")))]
         found += [(page.name, shlex.split(words)) for words in re.findall(rf"`python ({MAIN}[^`]*)`", prose(page))]
     # The worked examples make a main and a dataset that are not there.
-    return [(name, words) for name, words in found if not {"main_discover_spread.py", "FashionMNIST"} & set(words)]
+    return [
+        (name, words)
+        for name, words in found
+        if not {"main_discover_spread.py", "FashionMNIST", "baselines.spread"} & set(words)
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, **BY_NAME)
@@ -179,6 +185,22 @@ def test_the_worked_constraint(monkeypatch):
     losses = discoverer.compute_losses(outputs, torch.tensor([0, -1, 2, -1]))
     objective = (losses["loss_cluster"] + losses["loss_overcluster"]) / 2
     torch.testing.assert_close(losses["loss"], objective + 0.1 * losses["spread_loss"])
+
+
+def test_the_worked_method():
+    (text,) = blocks(ROOT / "CONTRIBUTING.md", "python")
+    assert len(text.strip().splitlines()) <= 45
+    module = {"__name__": "spread", "__file__": str(ROOT / "baselines" / "spread.py")}
+    exec(text, module)
+    discoverer = module["Discoverer"](
+        num_labeled_classes=3, num_unlabeled_classes=2, num_heads=2, width=8, hidden_dim=8
+    )
+    assert (discoverer.hparams["baseline"], discoverer.hparams["factor_spread"]) == ("spread", 0.1)
+    outputs = {"logits_lab": torch.randn(2, 4, 3), "logits_unlab": torch.randn(2, 2, 4, 2)}
+    losses = discoverer.compute_losses(outputs, torch.tensor([0, -1, 2, -1]))
+    first, second = (head.prototypes.weight for head in discoverer.model.head_unlab.prototypes)
+    expected = ((first[0] @ first[1]).square() + (second[0] @ second[1]).square()) / 4
+    torch.testing.assert_close(losses["spread_loss"], expected)
 
 
 def test_the_worked_dataset(tmp_path):
