@@ -15,7 +15,7 @@ from PIL import Image
 import main_predict
 from baselines.__main__ import table
 from tests.conftest import tiny_discovery, tiny_pretraining
-from utils import cli
+from utils import cli, experiment
 from utils.cli.baseline_flags import BASELINE
 from utils.errors import UserError
 from utils.inference.discovery_checkpoint import load_discoverer
@@ -88,6 +88,26 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(name, tmp_path, weights):
 
 def load(path):
     return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in TRAINED])
+def test_features_of_a_frozen_encoder(name, tmp_path):
+    """Extracted once, then every method learns on them."""
+    pytest.importorskip("timm")
+    backbone = ["--backbone", "test_resnet", "--backbone_weights", "none", "--train", "frozen", "--backbone_size", "32"]
+    common = ["--dataset", "digits", "--no-wandb", "--limit_train_batches", "2", "--max_epochs", "2", "--no-report"]
+    where = ["--log_dir", str(tmp_path / "logs"), "--feature_cache", str(tmp_path / "cache"), *backbone]
+    sizes = ["--hidden_dim", "16", "--proj_dim", "8", "--run_name", "run"]
+    pretrained = []
+    if name == "rkd":
+        weights = ["--checkpoint_dir", str(tmp_path), "--comment", "x", "--run_name", "pretraining"]
+        experiment.pretrain(cli.parse("pretrain", [*common[:-1], *where, *weights]))
+        pretrained = ["--pretrained", str(next(tmp_path.glob("*.cp")))]
+    discoverer = baseline_module(name).Discoverer
+    args = cli.parse("discover", [*common, *where, *sizes, *pretrained], method=discoverer.method)
+    trainer = experiment.discover(discoverer, args)
+    assert trainer.callback_metrics["loss"].isfinite()
+    assert type(load_discoverer(str(tmp_path / "logs" / "run" / "last.ckpt"))).__module__ == f"baselines.{name}"
 
 
 @pytest.mark.parametrize("name", NAMES)

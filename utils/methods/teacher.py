@@ -29,8 +29,9 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
-        """Logits (V, B, L) of V views of one size."""
-        feats = self.encoder(torch.cat(list(views)), len(views))
+        """Logits (V, B, L) of V views of one size; or of V features (B, D) that the encoder has given before."""
+        flat = torch.cat(list(views))
+        feats = flat if flat.dim() == 2 else self.encoder(flat, len(views))
         with torch.autocast(feats.device.type, enabled=False):
             unit = F.normalize(feats.to(self.head.prototypes.weight.dtype), dim=-1)
             return self.head(unit).unflatten(0, (len(views), -1))
