@@ -7,7 +7,7 @@
     BCE: -mean_ij log(s_ij p_j . q_i + (1 - s_ij)(1 - p_j . q_i)),   p, q: both views' distributions over novel classes
     s_ij = 1 where the sets of the 5 largest features of rows i and j are equal
 
-The published runs start from RotNet on all images (baselines/rotnet.py), then pretraining; early layers stay as they
+The published runs start from self-supervision (RotNet) on all images before pretraining; early layers stay as they
 are. CIFAR100: --rampup_length 150 --rampup_coefficient 50.
 
 Published accuracy on the novel training images: CIFAR10-5 90.4, CIFAR100-20 73.2, CIFAR100-50 39.2, ImageNet 82.5.

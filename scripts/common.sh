@@ -28,3 +28,9 @@ ablation() {
   "scripts/$split/discover.sh" "$@"
   (discover main_discover_mse.py --comment "${comment}_mse" "$@")
 }
+
+# baseline COMMENT METHOD FLAGS...: a method of baselines/ with the split's settings (its array SPLIT) and its name at
+# the end of the run's. Each method's published settings are its defaults; the scripts give what differs on a dataset.
+baseline() {
+  (run "baselines/$2.py" "${SPLIT[@]}" --comment "$1_$2" "${@:3}")
+}

@@ -24,3 +24,26 @@ discover_imagenet() {
     --sync_batchnorm \
     "${@:3}"
 }
+
+# baselines_imagenet SPLIT FLAGS...: all methods of baselines/ that train, one after another, with the novel classes A, B
+# or C.
+baselines_imagenet() {
+  local name="882_30-$1"
+  # shellcheck disable=SC2034 # read by the function baseline
+  SPLIT=(--dataset ImageNet --gpus 2 --precision 16 --num_labeled_classes 882 --num_unlabeled_classes 30
+    --pretrained checkpoints_iic/pretrain-resnet18-ImageNet-882_30.cp --imagenet_split "$1" --distributed_backend ddp
+    --sync_batchnorm --num_workers 8)
+  shift
+  local pairs=(--max_epochs 90 --batch_size 256 --rampup_length 50 --rampup_coefficient 10)
+  baseline "$name" kcl "${pairs[@]}" --rampup_coefficient 0 "$@"
+  baseline "$name" mcl "${pairs[@]}" --rampup_coefficient 0 "$@"
+  baseline "$name" dtc --dtc TEP --max_epochs 60 "$@"
+  baseline "$name" rs "${pairs[@]}" "$@"
+  baseline "$name" rs_plus "${pairs[@]}" "$@"
+  baseline "$name" openmix "${pairs[@]}" "$@"
+  baseline "$name" ncl "${pairs[@]}" --m_size 3000 "$@"
+  baseline "$name" joint "${pairs[@]}" "$@"
+  baseline "$name" uno_v1 --max_epochs 60 --base_lr 0.02 --warmup_epochs 5 --num_heads 3 "$@"
+  baseline "$name" comex --no-batch_head --max_epochs 60 --warmup_epochs 5 "$@"
+  baseline "$name" rkd --max_epochs 60 --warmup_epochs 5 --num_heads 2 --multicrop "$@"
+}
