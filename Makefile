@@ -3,7 +3,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 0
-BENCHMARKS := startup views evaluate decode loop growth discover_step disentangle_step
+BENCHMARKS := startup views evaluate decode loop growth discover_step disentangle_step baselines_step
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test test-all test-commands test-faults bench check format lock

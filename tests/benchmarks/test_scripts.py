@@ -17,6 +17,7 @@ SMALL = {
     "decode": "--images 2 --rounds 1 --width 60 --height 50",
     "loop": "--image_size 8 --width 8 --epochs 1 --limit_train_batches 1",
     "disentangle_step": "--batch_size 4 --steps 1 --width 8 --image_size 16",
+    "baselines_step": "--batch_size 4 --rounds 1 --width 8",
     "frozen": "speed --images 64 --backbone_size 32 --feature_views 2",
 }
 
