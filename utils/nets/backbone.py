@@ -3,6 +3,7 @@
 N images, D features.
 """
 
+import contextlib
 import hashlib
 from typing import Any
 
@@ -106,9 +107,12 @@ def build_backbone(name: str, weights: str | None, size: int | None, **options: 
     try:
         if data.fixed_size:
             options = {"img_size": data.size, **options}
-            with torch.device("meta"):  # before weights are fetched
+            # Before weights are fetched; not all versions of timm can build all models without memory.
+            with contextlib.suppress(RuntimeError, NotImplementedError), torch.device("meta"):
                 _check_patches(create(num_classes=0), name, data.size)
         model = load_weights(name, weights, create)
+        if data.fixed_size:
+            _check_patches(model, name, data.size)
     except (AssertionError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, UserError):
             raise
