@@ -1,6 +1,7 @@
 """Data: sources on disk, the split into labelled and novel classes, loaders, and the Lightning datamodule.
 
-Importing this package imports no torch, so that the flags can be parsed first.
+May import: transforms, losses, and what all rooms share (errors, files, …). Importing it imports no torch, so that the
+flags can be parsed first.
 """
 
 from argparse import Namespace
