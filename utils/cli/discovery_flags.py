@@ -33,7 +33,7 @@ from utils.cli.flag_types import (
 )
 
 SETTINGS = ["ncd", "gcd"]
-ESTIMATORS = ["merging", "guided", "silhouette"]
+ESTIMATORS = ["merging", "guided", "silhouette", "novelty", "inertia", "brent"]
 
 DISCOVERY: dict[str, tuple[Flag, ...]] = {
     "data": (
@@ -49,7 +49,13 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
             NCD_DATA,
             (lambda value: value == AUTO or value >= 1, "at least 1, or auto"),
         ),
-        Flag("estimator", "silhouette", "how auto estimates", stages=ESTIMATING, extra={"choices": ESTIMATORS}),
+        Flag(
+            "estimator",
+            None,
+            "how auto estimates (default: silhouette; novelty with --setting gcd)",
+            stages=ESTIMATING,
+            extra={"choices": ESTIMATORS},
+        ),
         Flag(
             "estimate_from",
             None,
@@ -183,7 +189,14 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         Flag(
             "sup_weight", 0.35, "weight of the supervised terms; the others have the rest", float, GENERALIZED, FACTOR
         ),
-        Flag("memax_weight", 2.0, "weight of the mean prediction's entropy", float, GENERALIZED, NOT_NEGATIVE),
+        Flag(
+            "memax_weight",
+            None,
+            "weight of the mean prediction's entropy (default: 4 on frozen features, else 2)",
+            float,
+            GENERALIZED,
+            NOT_NEGATIVE,
+        ),
         Flag("warmup_teacher_temp", 0.07, "temperature of the teacher at first", float, GENERALIZED, POSITIVE),
         Flag("teacher_temp", 0.04, "temperature of the teacher after its warm-up", float, GENERALIZED, POSITIVE),
         Flag(

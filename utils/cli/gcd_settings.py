@@ -9,6 +9,7 @@ BY_RECIPE = {  # flag -> (on features of a frozen backbone, as published for a n
     "num_mlp_layers": (0, 3),
     "standardize": (True, False),
     "sampler": ("shuffled", "balanced"),
+    "memax_weight": (4.0, 2.0),
 }
 
 
@@ -16,3 +17,8 @@ def recipe_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The defaults of those flags that are not given."""
     learns = settings.get("train") != "frozen"
     return {name: values[learns] for name, values in BY_RECIPE.items() if settings.get(name) is None}
+
+
+def default_estimator(settings: Mapping[str, Any]) -> str:
+    """How the number of novel classes is estimated where nothing else is asked for."""
+    return "novelty" if settings.get("setting") == "gcd" else "silhouette"

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from utils.cli.backbone_settings import refuse_contradictions, what_is_trained
 from utils.cli.flag_types import CD, NCD_DATA
 from utils.cli.flags import flags_of, groups_of
-from utils.cli.gcd_settings import recipe_defaults
+from utils.cli.gcd_settings import default_estimator, recipe_defaults
 from utils.cli.methods import Method
 from utils.cli.run_names import default_comment
 from utils.cli.settings import check, check_new_run, factor_flag
@@ -116,6 +116,8 @@ def parse(
             refuse_contradictions(vars(args), sys.argv[1:] if argv is None else argv)
         if hasattr(args, "train"):
             args.train = what_is_trained(vars(args))
+        if getattr(args, "estimator", "") is None:
+            args.estimator = default_estimator(vars(args))
         if stage == "gcd":
             vars(args).update(recipe_defaults(vars(args)))
         if stage == "disentangle" and args.reload and args.resume_from_checkpoint is None:

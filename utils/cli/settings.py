@@ -9,7 +9,7 @@ from typing import Any
 from utils.cli.backbone_settings import what_is_trained
 from utils.cli.flag_types import NOT_NEGATIVE, Flag
 from utils.cli.flags import flags_of
-from utils.cli.gcd_settings import recipe_defaults
+from utils.cli.gcd_settings import default_estimator, recipe_defaults
 from utils.cli.methods import Method
 from utils.errors import UserError
 
@@ -59,6 +59,8 @@ def resolve(
     settings |= given
     if "train" in settings:
         settings["train"] = what_is_trained(settings)
+    if settings.get("estimator", "") is None:
+        settings["estimator"] = default_estimator(settings)
     if stage == "gcd":
         settings |= recipe_defaults(settings)
     check(settings, stage, method)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.evaluation.generalized_number import by_brent, by_inertia, by_novelty
+from utils.evaluation.kmeans import silhouette
 from utils.evaluation.metrics import cluster_acc
 from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
 
@@ -55,14 +57,6 @@ class Estimate:
         return text
 
 
-def silhouette(x: Tensor, clusters: Tensor) -> float:
-    """Mean silhouette (-1..1) of a clustering; 0 for a single cluster."""
-    from sklearn.metrics import silhouette_score
-
-    found = clusters.cpu().numpy()
-    return float(silhouette_score(x.cpu().numpy(), found)) if 1 < len(np.unique(found)) < len(found) else 0.0
-
-
 def by_silhouette(x: Tensor, labeled: Tensor, labels: Tensor, candidates: Sequence[int], seed: int) -> dict[int, float]:
     """Criterion of ``silhouette``: k-means on the unlabelled images alone; the labelled ones are not looked at."""
     return {k: silhouette(x, kmeans_centroids(x, k, seed, restarts=3)[1]) for k in candidates}
@@ -93,7 +87,7 @@ def _probe_curve(x: Tensor, labeled: Tensor, labels: Tensor, candidates: Sequenc
     truth = np.unique(labels[hidden].cpu().numpy(), return_inverse=True)[1]
     scores = []
     for k in candidates:
-        _, clusters = semi_kmeans(together, *known, num_labeled=len(anchors), k=k + len(probes), seed=seed)
+        _, clusters = semi_kmeans(together, *known, len(anchors), k + len(probes), seed, restarts=10)
         found = clusters[len(x) :].cpu().numpy()
         apart = found >= len(anchors)  # a probe in the cluster of a known class is wrong
         accuracy = cluster_acc(truth[apart], found[apart]) * apart.mean() if apart.any() else 0.0
@@ -144,6 +138,9 @@ METHODS: dict[str, Callable[[Tensor, Tensor, Tensor, Sequence[int], int], dict[i
     "guided": by_guide,
     "merging": by_merging,
     "silhouette": by_silhouette,
+    "novelty": by_novelty,
+    "inertia": by_inertia,
+    "brent": by_brent,
 }
 
 

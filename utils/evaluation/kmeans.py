@@ -39,6 +39,14 @@ def kmeans(vectors: Tensor, k: int, starts: int = STARTS, seed: int = SEED) -> n
     return labels.cpu().numpy()
 
 
+def silhouette(x: Tensor, clusters: Tensor) -> float:
+    """Mean silhouette (-1..1) of a clustering; 0 for a single cluster."""
+    from sklearn.metrics import silhouette_score
+
+    found = clusters.cpu().numpy()
+    return float(silhouette_score(x.cpu().numpy(), found)) if 1 < len(np.unique(found)) < len(found) else 0.0
+
+
 @torch.no_grad()
 def lloyd(
     vectors: Tensor, k: int, starts: int, seed: int, iterations: int = 300, tol: float = 1e-4

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from utils.evaluation.kmeans import kmeans
 
-RESTARTS, ITERATIONS = 10, 200
+RESTARTS, PUBLISHED_RESTARTS, ITERATIONS = 10, 100, 200
 NUMBERS_AT_ONCE = 2**25  # of each array with a number for every restart, image and cluster or dimension
 TOLERANCE = 1e-4  # as published: of the squared sum of the distances that the centroids move
 

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from utils.cli.flag_types import AUTO
 from utils.cli.settings import resolve
-from utils.data import get_datamodule
+from utils.data import GCD, get_datamodule
 from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.features.datamodule import FeatureDataModule
 from utils.errors import UserError
 from utils.evaluation.class_number import Estimate, estimate
+from utils.evaluation.generalized import GeneralizedEvaluation
 from utils.evaluation.protocols import LOADERS, DiscoveryEvaluation
-from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
+from utils.evaluation.semi_kmeans import PUBLISHED_RESTARTS, kmeans_centroids, semi_kmeans
 from utils.inference.extraction import serve_features
 from utils.inference.kmeans_baselines import pretrained_network
 from utils.nets import MultiHeadResNet
@@ -83,6 +84,8 @@ class PretrainedFeatures:
         if self.settings["backbone"]:
             data = backbone_data(self.settings["backbone"], self.settings["backbone_size"])
             self.settings["backbone_data"] = asdict(data)
+        self.generalized = given.get("setting") == GCD
+        self.settings |= {name: given[name] for name in ("setting", "prop_train_labels") if name in given}
         self.datamodule: NCDDataModule = get_datamodule(Namespace(**self.settings), "discover")  # type: ignore[assignment]
         self.datamodule.prepare_data()
         self.datamodule.setup("fit")
@@ -128,6 +131,8 @@ class PretrainedFeatures:
         """
         x, (labeled, labels) = self["unlab/train"][0], self["lab/train"]
         num_labeled = self.settings["num_labeled_classes"]
+        if self.generalized:
+            return self._generalized_baseline(name, num_novel, seed)
         if name == "semi_kmeans":
             centroids, _ = semi_kmeans(x, labeled, labels, num_labeled, num_novel, seed)
         else:
@@ -140,6 +145,20 @@ class PretrainedFeatures:
             outputs = {"logits_lab": nearness[:, :num_labeled], "logits_unlab": nearness[None, :, num_labeled:]}
             evaluation.update(loader, outputs, truth, 0)
         return evaluation.compute(0), evaluation.joint_table
+
+    def _generalized_baseline(self, name: str, num_novel: int, seed: int) -> tuple[dict[str, float], Any]:
+        """The same where the heap holds known classes: all clusters are one list, and the heap is judged."""
+        x, (labeled, labels) = self["unlab/train"][0], self["lab/train"]
+        num_labeled = self.settings["num_labeled_classes"]
+        if name == "semi_kmeans":
+            centroids, _ = semi_kmeans(x, labeled, labels, num_labeled, num_novel, seed, PUBLISHED_RESTARTS)
+        else:
+            centroids, _ = kmeans_centroids(x, num_labeled + num_novel, seed)
+        evaluation = GeneralizedEvaluation(num_labeled)
+        for loader in LOADERS:
+            features, truth = self[loader]
+            evaluation.update(loader, -torch.cdist(features, centroids), truth)
+        return evaluation.compute(), evaluation.joint_table
 
 
 def default_folder(args: Namespace, kind: str) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 from utils.cli.flag_types import AUTO
 from utils.cli.flags import flags_of
-from utils.cli.gcd_settings import recipe_defaults
+from utils.cli.gcd_settings import default_estimator, recipe_defaults
 from utils.cli.methods import Method
 from utils.cli.settings import RECORDED
 from utils.data.specs import dataset_spec
@@ -37,6 +37,7 @@ def reproduce_words(hparams: Mapping[str, Any], method: Method | None = None) ->
     preset = method.preset(hparams["dataset"], preset) if method else preset
     flags = [*flags_of(stage), *(method.rows if method else [])]
     defaults = {flag.name: preset.get(flag.name, flag.default_for(stage)) for flag in flags}
+    defaults["estimator"] = default_estimator(hparams)
     if stage == "gcd":
         defaults |= recipe_defaults(defaults | {"train": hparams.get("train")})
     defaults["image_size"] = dataset_spec(hparams["dataset"]).image_size  # which a run fills in
