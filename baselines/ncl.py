@@ -80,6 +80,7 @@ class Discoverer(PairDiscoverer):
 
     def further(self, outputs: Mapping[str, Tensor], labels: Tensor, mask_lab: Tensor) -> dict[str, Term]:
         query, key = F.normalize(outputs["feats"].to(self.memory_lab.dtype), dim=-1).unbind()
+        key = key.detach()
         temperature, size = self.hparams["m_t"], self.hparams["m_size"]
         logits = memory_logits(query, key, self.memory_unlab, temperature)
         neighbours = self.hparams["knn"] or max(1, size // self.hparams["num_unlabeled_classes"] // 2)

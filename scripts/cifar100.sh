@@ -19,6 +19,7 @@ baselines_cifar100() {
   baseline "$name" openmix "${pairs[@]}" "$@"
   baseline "$name" ncl "${pairs[@]}" --hard_negatives --num_far 400 "$@"
   baseline "$name" joint "${pairs[@]}" "$@"
+  baseline "$name" dualrank "${pairs[@]}" "$@"
   baseline "$name" uno_v1 "$@"
   baseline "$name" comex "$@"
   baseline "$name" rkd --batch_size 512 --multicrop "$@"

@@ -43,6 +43,7 @@ baselines_imagenet() {
   baseline "$name" openmix "${pairs[@]}" "$@"
   baseline "$name" ncl "${pairs[@]}" --m_size 3000 "$@"
   baseline "$name" joint "${pairs[@]}" "$@"
+  baseline "$name" dualrank "${pairs[@]}" "$@"
   baseline "$name" uno_v1 --max_epochs 60 --base_lr 0.02 --warmup_epochs 5 --num_heads 3 "$@"
   baseline "$name" comex --no-batch_head --max_epochs 60 --warmup_epochs 5 "$@"
   baseline "$name" rkd --max_epochs 60 --warmup_epochs 5 --num_heads 2 --multicrop "$@"

@@ -7,6 +7,6 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/../common.sh"
 
 # shellcheck disable=SC2034 # read by the function baseline
 SPLIT=(--dataset digits --pretrained checkpoints_iic/pretrain-resnet18-digits-5_5.cp)
-for method in kcl mcl dtc rs rs_plus openmix ncl joint uno_v1 comex rkd; do
+for method in kcl mcl dtc rs rs_plus openmix ncl joint dualrank uno_v1 comex rkd; do
   baseline 5_5 "$method" "$@"
 done

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from baselines import joint, kcl, mcl, ncl, openmix, rs, rs_plus
+from baselines import dualrank, joint, kcl, mcl, ncl, openmix, rs, rs_plus
 from tests.baselines.networks import SMALL
 from tests.utils.losses import published
 from utils.errors import UserError
@@ -15,7 +15,7 @@ from utils.losses.pairwise import pairs_of
 from utils.losses.semi_supervised import rampup
 from utils.nets.similarity_net import SimilarityNet
 
-METHODS = [joint, kcl, mcl, ncl, openmix, rs, rs_plus]
+METHODS = [dualrank, joint, kcl, mcl, ncl, openmix, rs, rs_plus]
 HEADS = ("output1", "output1_bar", "output2", "output2_bar")
 
 
@@ -222,3 +222,40 @@ def test_partners_are_under_the_masks_where_there_are_any():
     values = torch.arange(3.0)[:, None].repeat(1, 2)
     mixed = mix(values, torch.tensor([2, 2, 0]), torch.tensor([0.5, 1.0, 0.75]))
     torch.testing.assert_close(mixed[:, 0], torch.tensor([1.0, 2.0, 0.5]))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_dualrank_is_the_published_objective_as_the_paper_describes_it(golden, number):
+    numbers = published.load(golden(f"methods/dualrank_{number}.npz"))
+    flags = {name: numbers[name].item() for name in ("topk", "memory_size", "num_words", "mutual_temperature")}
+    flags |= {name: numbers[name].item() for name in ("rampup_length", "rampup_coefficient")}
+    classes = {
+        "num_labeled_classes": int(numbers["num_labeled"]),
+        "num_unlabeled_classes": int(numbers["num_unlabeled"]),
+    }
+    module = dualrank.Discoverer(**flags, **classes, temperature=1.0, dataset="CIFAR10", width=8).double()
+    module.ramp.fill_(rampup(int(numbers["epoch"]), flags["rampup_length"]))
+    module.memory_global, module.memory_local = numbers["memory_g"], numbers["memory_p"]
+    module.pointer, module.words = numbers["memory_index"], numbers["embedding"]
+    module.scale = numbers["min_distance_mean"]
+    names = [f"feats_{branch}{bar}" for branch in "gp" for bar in ("", "_bar")]
+    inputs = {name: numbers[name].clone().requires_grad_() for name in names}
+    outputs = {"map_local": torch.stack([numbers["fmap_p"], numbers["fmap_p_bar"]]), "patch": numbers["patch"].long()}
+    for branch, end in (("g", ""), ("p", "_local")):
+        feats = torch.stack([inputs[f"feats_{branch}"], inputs[f"feats_{branch}_bar"]])
+        logits = [
+            torch.nn.functional.linear(
+                feats, *(numbers[f"param/{head}_{branch}.{kind}"] for kind in ("weight", "bias"))
+            )
+            for head in ("head1", "head2")
+        ]
+        outputs |= {f"feats{end}": feats, f"logits_lab{end}": logits[0], f"logits_unlab{end}": logits[1][:, None]}
+    losses = module.compute_losses(outputs, numbers["labels"])
+    for ours, theirs in (("loss", "loss"), ("loss_mutual", "loss_mutual"), ("loss_local", "loss_bce_p")):
+        torch.testing.assert_close(losses[ours].detach(), numbers[f"repaired/{theirs}"], **published.EXACT)
+    gradients = torch.autograd.grad(losses["loss"], list(inputs.values()))
+    for name, gradient in zip(names, gradients, strict=True):
+        torch.testing.assert_close(gradient, numbers[f"repaired/grad/{name}"], **published.EXACT)
+    for ours, theirs in (("memory_global", "memory_g"), ("memory_local", "memory_p"), ("words", "embedding")):
+        torch.testing.assert_close(getattr(module, ours), numbers[f"after/{theirs}"], **published.EXACT)
+    assert module.pointer == numbers["after/index_g"]

@@ -104,6 +104,10 @@ def test_features_of_a_frozen_encoder(name, tmp_path):
         experiment.pretrain(cli.parse("pretrain", [*common[:-1], *where, *weights]))
         pretrained = ["--pretrained", str(next(tmp_path.glob("*.cp")))]
     discoverer = baseline_module(name).Discoverer
+    if name == "dualrank":
+        with pytest.raises(UserError, match="leave --backbone away"):
+            discoverer(dataset="digits", backbone="test_resnet", backbone_weights="none")
+        return
     args = cli.parse("discover", [*common, *where, *sizes, *pretrained], method=discoverer.method)
     trainer = experiment.discover(discoverer, args)
     assert trainer.callback_metrics["loss"].isfinite()

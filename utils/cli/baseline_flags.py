@@ -58,6 +58,11 @@ BASELINE: dict[str, tuple[Flag, ...]] = {
         Flag("warmup_targets", 10, "epochs at the first targets", int, DISCOVER, NOT_NEGATIVE),
         Flag("update_interval", 5, "epochs between two renewals of the targets", int, DISCOVER, AT_LEAST_ONE),
     ),
+    "parts": (
+        Flag("memory_size", 2048, "rows in the memory of each branch", int, DISCOVER, AT_LEAST_ONE),
+        Flag("num_words", 2048, "words of the dictionary", int, DISCOVER, AT_LEAST_ONE),
+        Flag("mutual_temperature", 0.07, "temperature of what the branches tell each other", float, DISCOVER, POSITIVE),
+    ),
     "experts": (
         Flag("batch_head", True, "batch-wise experts beside the class-wise ones", bool, DISCOVER),
         Flag("queue_size", 500, "rows that the memory of each view and head holds", int, DISCOVER, AT_LEAST_ONE),

@@ -11,15 +11,20 @@ from utils.losses.neighbourhood import memory_logits
 from utils.losses.pairwise import full
 
 
+def inner_pixels(maps: Tensor) -> Tensor:
+    """Maps (n, D, h, w) without their border, which sees mostly padding; as they are where there is nothing inside."""
+    return maps[:, :, 1:-1, 1:-1] if min(maps.shape[2:]) > 2 else maps
+
+
 @torch.no_grad()
 def word_distances(maps: Tensor, words: Tensor) -> Tensor:
     """Squared distances (n, P, W) of the inner pixels of feature maps from a dictionary's words.
 
     Args:
-        maps: (n, D, h, w), h and w at least 3: the pixels of the border see mostly padding and are left out.
+        maps: (n, D, h, w).
         words: (W, D).
     """
-    pixels = full(maps)[:, :, 1:-1, 1:-1].flatten(2).mT  # (n, P, D)
+    pixels = inner_pixels(full(maps)).flatten(2).mT  # (n, P, D)
     with torch.autocast(maps.device.type, enabled=False):
         words = full(words)
         squares = pixels.square().sum(dim=-1, keepdim=True) + words.square().sum(dim=-1)

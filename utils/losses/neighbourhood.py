@@ -15,12 +15,12 @@ def memory_logits(query: Tensor, key: Tensor, memory: Tensor, temperature: float
     """Cosines (B, 1 + M) of a row with its other view and with the memory, over the temperature.
 
     Args:
-        query, key: (B, D), the views; the gradient goes into the first alone.
+        query, key: (B, D), the views.
         memory: (M, D).
         temperature: 0.05 in the published runs.
     """
     with torch.autocast(query.device.type, enabled=False):
-        query, key, memory = full(query), full(key.detach()), full(memory)
+        query, key, memory = full(query), full(key), full(memory)
         return torch.cat([(query * key).sum(dim=1, keepdim=True), query @ memory.mT], dim=1) / temperature
 
 
