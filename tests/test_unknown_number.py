@@ -1,7 +1,7 @@
 """Pretrained features: baselines, the estimate of the number of novel classes, and discovery with that number."""
 
-import importlib
 import json
+import runpy
 
 import numpy as np
 import pytest
@@ -22,10 +22,9 @@ def features_args(weights, *words):
     return cli.parse("features", ["--checkpoint", str(weights), *DATA, *map(str, words)])
 
 
-@pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module
+def run_script(name, args):
+    """By its path: ``baselines`` is a package too."""
+    runpy.run_path(str(ROOT / "scripts" / f"{name}.py"))["main"](args)
 
 
 def test_baselines_are_those_of_the_nearest_centroid(tiny_run):
@@ -56,14 +55,14 @@ def test_a_contrastive_model_gives_features_of_the_images_it_was_trained_on(tmp_
     assert found.estimate("silhouette", 4, seed=0).number in (2, 3, 4)
 
 
-def test_the_scripts_leave_the_files_of_a_run(tiny_run, tmp_path, script, capsys):
+def test_the_scripts_leave_the_files_of_a_run(tiny_run, tmp_path, capsys):
     where = ["--log_dir", tmp_path, "--run_name", "out"]
-    script("baselines").main(features_args(tiny_run[2], *where))
+    run_script("baselines", features_args(tiny_run[2], *where))
     for name in ("kmeans", "semi_kmeans"):
         folder = tmp_path / "out" / name
         assert {path.name for path in folder.iterdir()} == {"metrics.json", "hparams.yaml", "confusion.png"}
         assert 0 < json.loads((folder / "metrics.json").read_text())["unlab/train/acc/best"] <= 1
-    script("estimate_classes").main(features_args(tiny_run[2], *where, "--max_unlabeled_classes", 6))
+    run_script("estimate_classes", features_args(tiny_run[2], *where, "--max_unlabeled_classes", 6))
     assert {path.name for path in (tmp_path / "out").glob("estimate.*")} == {"estimate.csv", "estimate.png"}
     printed = capsys.readouterr().out
     assert "novel, test, best head" in printed
