@@ -32,7 +32,7 @@ test: .venv/.dev ## the tests, in under 10 minutes on 2 cores
 test-faults: .venv/.dev ## kill runs, fill disks, damage files; a table of what survived (about 5 minutes)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -s
 
-test-commands: .venv/.dev ## every command of README and docs on small data, also with fewer instructions (about an hour)
+test-commands: .venv/.dev ## every command of README and docs on small data, also with fewer instructions (over an hour)
 	$(BIN)/python -m pytest tests/test_documented_commands.py
 
 test-all: .venv/.dev ## the long tests too

