@@ -1,8 +1,6 @@
 """The table of flags that single methods in ``baselines/`` have beside those of discovery; a method names its rows."""
 
-from utils.cli.flag_types import AT_LEAST_ONE, DISCOVER, NOT_NEGATIVE, POSITIVE, Flag
-
-SHARE = (lambda value: 0 <= value <= 1, "between 0 and 1")
+from utils.cli.flag_types import AT_LEAST_ONE, DISCOVER, FACTOR, NOT_NEGATIVE, POSITIVE, Flag
 
 BASELINE: dict[str, tuple[Flag, ...]] = {
     "pairs": (
@@ -24,7 +22,7 @@ BASELINE: dict[str, tuple[Flag, ...]] = {
         Flag("costhre", 0.95, "cosine above which a pair is alike", float, DISCOVER),
         Flag("m_size", 2000, "rows that each memory holds", int, DISCOVER, AT_LEAST_ONE),
         Flag("m_t", 0.05, "temperature of the contrast with the memory", float, DISCOVER, POSITIVE),
-        Flag("w_pos", 0.2, "share of the other view among the positives", float, DISCOVER, SHARE),
+        Flag("w_pos", 0.2, "share of the other view among the positives", float, DISCOVER, FACTOR),
         Flag("knn", None, "neighbours (default: half a class's share of the memory)", int, DISCOVER, AT_LEAST_ONE),
         Flag("w_ncl_la", 0.1, "weight of the labelled contrast", float, DISCOVER, NOT_NEGATIVE),
         Flag("w_ncl_ulb", 1.0, "weight of the unlabelled contrast", float, DISCOVER, NOT_NEGATIVE),
@@ -44,7 +42,7 @@ BASELINE: dict[str, tuple[Flag, ...]] = {
     "mixing": (
         Flag("mix_weight", 1.0, "weight of the mixed images", float, DISCOVER, NOT_NEGATIVE),
         Flag(
-            "anchor_confidence", 0.9, "probability above which an unlabelled image is mixed in", float, DISCOVER, SHARE
+            "anchor_confidence", 0.9, "probability above which an unlabelled image is mixed in", float, DISCOVER, FACTOR
         ),
     ),
     "clusters": (
@@ -66,7 +64,7 @@ BASELINE: dict[str, tuple[Flag, ...]] = {
     "experts": (
         Flag("batch_head", True, "batch-wise experts beside the class-wise ones", bool, DISCOVER),
         Flag("queue_size", 500, "rows that the memory of each view and head holds", int, DISCOVER, AT_LEAST_ONE),
-        Flag("queue_alpha", 0.5, "share of a row's own target beside its neighbours'", float, DISCOVER, SHARE),
+        Flag("queue_alpha", 0.5, "share of a row's own target beside its neighbours'", float, DISCOVER, FACTOR),
         Flag("sharp", 0.5, "temperature that sharpens targets", float, DISCOVER, POSITIVE),
         Flag("alpha", 1.0, "weight of the batch-wise experts in a prediction", float, DISCOVER, NOT_NEGATIVE),
     ),

@@ -5,6 +5,8 @@ scripts that draw one figure) and ``features`` (those that need pretrained featu
 published ones.
 """
 
+from utils.cli import backbone_flags as backbones
+from utils.cli import generalized_flags as generalized
 from utils.cli import shared_flags as shared
 from utils.cli.flag_types import (
     APPLYING,
@@ -16,23 +18,18 @@ from utils.cli.flag_types import (
     DISCOVER,
     DISCOVERING,
     ESTIMATING,
-    FACTOR,
     GENERALIZED,
     NCD,
     NCD_ALONE,
     NCD_DATA,
-    NCD_TRAINING,
     NOT_NEGATIVE,
     POSITIVE,
     PREDICT,
-    READING,
-    SHARE,
     Flag,
     count_or_auto,
     share_or_count,
 )
 
-SETTINGS = ["ncd", "gcd"]
 ESTIMATORS = ["merging", "guided", "silhouette", "novelty", "inertia", "brent"]
 
 DISCOVERY: dict[str, tuple[Flag, ...]] = {
@@ -76,22 +73,7 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
             "names of the labelled classes, comma-separated (default: the first L)",
             stages=NCD_DATA,
         ),
-        Flag(
-            "setting",
-            {"gcd": "gcd", "others": "ncd"},
-            "the unlabelled images are of novel classes alone (ncd), or of known and novel ones (gcd)",
-            stages=("pretrain", "gcd", "features"),
-            extra={"choices": SETTINGS},
-        ),
-        Flag(
-            "prop_train_labels",
-            0.5,
-            "with --setting gcd: share of the labelled classes' training images that keep their label, drawn by "
-            "--seed; data that hold images nobody has labelled keep all",
-            float,
-            ("pretrain", "gcd", "features"),
-            SHARE,
-        ),
+        *generalized.SETTING,
         Flag("imagenet_split", "A", "novel classes of ImageNet", stages=NCD_DATA, extra={"choices": ["A", "B", "C"]}),
         Flag(
             "image_size",
@@ -106,14 +88,7 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         shared.NUM_WORKERS,
     ),
     "views": (
-        Flag(
-            "sampler",
-            None,
-            "images of an epoch: shuffled, or as published drawn with replacement, labelled and unlabelled ones alike "
-            "often (balanced) (default: shuffled on frozen features, else balanced)",
-            stages=GENERALIZED,
-            extra={"choices": ["shuffled", "balanced"]},
-        ),
+        *generalized.SAMPLING,
         Flag("multicrop", False, "add small crops to the large ones", bool, DISCOVER),
         Flag("num_large_crops", 2, "large views of each image", int, check=AT_LEAST_ONE),
         Flag("num_small_crops", 2, "small views of each image, with --multicrop", int, DISCOVER, AT_LEAST_ZERO),
@@ -121,42 +96,12 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
     "model": (
         Flag("arch", "resnet18", "resnet18, resnet34, resnet50, resnet101 or resnet152", stages=NCD_DATA),
         shared.WIDTH,
-        Flag("backbone", None, "pretrained encoder in the place of --arch: lite0 or a model of timm", stages=NCD_DATA),
-        Flag("backbone_weights", "pretrained", "pretrained (the published ones), a file, or none", stages=NCD_DATA),
-        Flag(
-            "backbone_size",
-            None,
-            "side of the backbone's images in pixels (default: that of its pretrained weights)",
-            int,
-            NCD_DATA,
-            AT_LEAST_ONE,
-        ),
-        Flag(
-            "train",
-            None,
-            "how much of the backbone is trained (default: frozen, or all with --backbone_weights none)",
-            extra={"choices": ["frozen", "last_block", "all"]},
-        ),
+        *backbones.ENCODER,
         Flag("pretrained", None, "checkpoint whose encoder and labelled head are the start"),
         Flag("num_heads", 5, "number H of clustering heads", int, DISCOVER, AT_LEAST_ONE),
         Flag("hidden_dim", 2048, "hidden units of a head's projector", int, DISCOVERING, AT_LEAST_ONE),
         Flag("proj_dim", 256, "dimension of the projections", int, DISCOVERING, AT_LEAST_ONE),
-        Flag(
-            "num_mlp_layers",
-            None,
-            "layers of the projector of the contrastive terms; 0: neither it nor they (default: 0 on frozen features, "
-            "else 3)",
-            int,
-            GENERALIZED,
-            AT_LEAST_ZERO,
-        ),
-        Flag(
-            "standardize",
-            None,
-            "standardise features before the head (default: on frozen features)",
-            bool,
-            GENERALIZED,
-        ),
+        *generalized.HEAD,
         Flag("num_hidden_layers", 1, "hidden layers of a head's projector", int, DISCOVER, AT_LEAST_ZERO),
         Flag(
             "overcluster_factor",
@@ -167,46 +112,10 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
             AT_LEAST_ZERO,
         ),
     ),
-    "features": (
-        Flag(
-            "feature_cache",
-            {**dict.fromkeys(READING), "others": "data/features"},
-            "folder in which the features of a frozen backbone are kept",
-            stages=NCD,
-        ),
-        Flag(
-            "feature_views",
-            6,
-            "views of each training image whose features are kept",
-            int,
-            NCD_TRAINING,
-            AT_LEAST_ONE,
-        ),
-        Flag("feature_seed", 0, "seed of those views, apart from --seed", int, NCD_TRAINING, NOT_NEGATIVE),
-    ),
+    "features": backbones.FEATURES,
     "objective": (
         Flag("temperature", 0.1, "temperature of every softmax", float, check=POSITIVE),
-        Flag(
-            "sup_weight", 0.35, "weight of the supervised terms; the others have the rest", float, GENERALIZED, FACTOR
-        ),
-        Flag(
-            "memax_weight",
-            None,
-            "weight of the mean prediction's entropy (default: 4 on frozen features, else 2)",
-            float,
-            GENERALIZED,
-            NOT_NEGATIVE,
-        ),
-        Flag("warmup_teacher_temp", 0.07, "temperature of the teacher at first", float, GENERALIZED, POSITIVE),
-        Flag("teacher_temp", 0.04, "temperature of the teacher after its warm-up", float, GENERALIZED, POSITIVE),
-        Flag(
-            "warmup_teacher_temp_epochs",
-            None,
-            "epochs from the one temperature to the other (default: 15 on frozen features, else 30)",
-            int,
-            GENERALIZED,
-            AT_LEAST_ZERO,
-        ),
+        *generalized.OBJECTIVE,
         Flag("num_iters_sk", 3, "iterations of Sinkhorn-Knopp", int, DISCOVER, AT_LEAST_ONE),
         Flag("epsilon_sk", 0.05, "entropy of Sinkhorn-Knopp's assignments", float, DISCOVER, POSITIVE),
         Flag("global_sinkhorn", False, "assignments and constraints on the batch of all processes", bool, DISCOVER),
