@@ -286,8 +286,15 @@ MAINS = {
 }
 
 
-def test_every_split_has_its_three_scripts():
+GENERALIZED = {  # dataset, L, U, weight of the mean-entropy penalty
+    "cifar10-gcd": ("CIFAR10", 5, 5, 1.0),
+    "cifar100-gcd": ("CIFAR100", 80, 20, 4.0),
+}
+
+
+def test_every_split_has_its_scripts():
     expected = {f"{split}/{name}.sh" for split in SPLITS for name in ("pretrain", "discover", "ablation")}
+    expected |= {f"{split}/discover.sh" for split in GENERALIZED}
     assert {str(path.relative_to(ROOT / "scripts")) for path in ENTRIES} == expected
 
 
@@ -319,6 +326,21 @@ def test_scripts_have_the_published_settings(split, script_commands):
         expected |= {"factor_inter": inter} if suffix == "inter_intra" else {}
         expected |= {} if overcluster is None else {"overcluster_factor": overcluster}
         assert {name: getattr(args, name) for name in expected} == expected, suffix
+
+
+@pytest.mark.parametrize("split", GENERALIZED)
+def test_scripts_of_generalized_discovery_have_the_published_settings(split, script_commands):
+    dataset, num_labeled, num_unlabeled, weight = GENERALIZED[split]
+    (words,) = script_commands[f"{split}/discover"]
+    stage, args = parse(words)
+    published = {"max_epochs": 200, "batch_size": 128, "base_lr": 0.1, "min_lr": 1e-4, "weight_decay_opt": 5e-5}
+    published |= {"sup_weight": 0.35, "memax_weight": weight, "warmup_teacher_temp": 0.07, "teacher_temp": 0.04}
+    published |= {"warmup_teacher_temp_epochs": 30, "num_mlp_layers": 3, "hidden_dim": 2048, "proj_dim": 256}
+    published |= {"sampler": "balanced", "standardize": False, "num_large_crops": 2, "prop_train_labels": 0.5}
+    published |= {"backbone": "vit_base_patch16_224.dino", "train": "last_block", "setting": "gcd"}
+    data = {"dataset": dataset, "num_labeled_classes": num_labeled, "num_unlabeled_classes": num_unlabeled}
+    assert stage == "gcd"
+    assert {name: getattr(args, name) for name in published | data} == published | data
 
 
 @pytest.mark.parametrize("path", ENTRIES, **BY_NAME)
