@@ -252,7 +252,7 @@ def test_pictures_on_demand(run, tmp_path, monkeypatch):
         cluster(run[0], "--epoch", "3", "--lime", "16")
     monkeypatch.setattr(lime, "ACTIVE", 1.1)
     with pytest.raises(UserError, match=r"no feature among \[3\] is above 1\.1 on any image"):
-        cluster(run[0], "--epoch", "3", "--lime", "3")
+        cluster(run[0], "--epoch", "3", "--lime", "3", "--image_size", "12")
 
 
 def test_published_weights_are_read_by_the_module(run):
