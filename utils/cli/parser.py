@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.cli.backbone_settings import refuse_contradictions, what_is_trained
+from utils.cli.backbone_settings import refuse_contradictions
 from utils.cli.flag_types import CD, NCD_DATA
 from utils.cli.flags import flags_of, groups_of
-from utils.cli.gcd_settings import default_estimator, recipe_defaults
 from utils.cli.methods import Method
 from utils.cli.run_names import default_comment
-from utils.cli.settings import check, check_new_run, factor_flag
+from utils.cli.settings import check, check_new_run, dependent_defaults, factor_flag
 from utils.cli.trainer_arguments import trainer_arguments
 from utils.errors import UserError, printable, told
 
@@ -114,12 +113,7 @@ def parse(
         check_new_run(vars(args))
         if stage in NCD_DATA:
             refuse_contradictions(vars(args), sys.argv[1:] if argv is None else argv)
-        if hasattr(args, "train"):
-            args.train = what_is_trained(vars(args))
-        if getattr(args, "estimator", "") is None:
-            args.estimator = default_estimator(vars(args))
-        if stage == "gcd":
-            vars(args).update(recipe_defaults(vars(args)))
+        vars(args).update(dependent_defaults(vars(args), stage))
         if stage == "disentangle" and args.reload and args.resume_from_checkpoint is None:
             args.resume_from_checkpoint = args.checkpoint or "auto"
         if getattr(args, "comment", "") is None:

@@ -57,14 +57,21 @@ def resolve(
             near = difflib.get_close_matches(name, settings, n=1)
             raise UserError(f"unknown setting '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
     settings |= given
-    if "train" in settings:
-        settings["train"] = what_is_trained(settings)
-    if settings.get("estimator", "") is None:
-        settings["estimator"] = default_estimator(settings)
-    if stage == "gcd":
-        settings |= recipe_defaults(settings)
+    settings |= dependent_defaults(settings, stage)
     check(settings, stage, method)
     return settings
+
+
+def dependent_defaults(settings: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """Settings whose default depends on other settings, where they are not given."""
+    filled: dict[str, Any] = {}
+    if "train" in settings:
+        filled["train"] = what_is_trained(settings)
+    if settings.get("estimator", "") is None:
+        filled["estimator"] = default_estimator(settings)
+    if stage == "gcd":
+        filled |= recipe_defaults({**settings, **filled})
+    return filled
 
 
 def check(settings: Mapping[str, Any], stage: str, method: Method | None = None) -> None:
