@@ -12,17 +12,12 @@ the backbone, and epochs on features with the heads' matrix products.
 
 import argparse
 import json
-import os
-import re
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
+import commands
 import measure
 
-ROOT = Path(__file__).resolve().parents[1]
 MAINS = {
     "UNO v2": "main_discover.py",
     "inter": "main_discover_inter.py",
@@ -64,7 +59,7 @@ def main(words=None) -> dict:
 
 def results(args: argparse.Namespace) -> dict:
     """The mains and k-means, seed by seed; then means."""
-    rows: list[dict] = json.loads(Path(args.json).read_text())["rows"] if args.json and Path(args.json).exists() else []
+    rows = commands.rows_of(args.json)
     names = list(MAINS) if args.mains == "all" else args.mains.split(",")
     for name in ["k-means", *names]:
         for seed in map(int, args.seeds.split(",")):
@@ -86,15 +81,9 @@ def one(args: argparse.Namespace, name: str, seed: int) -> dict:
     else:
         command = [MAINS[name], *common, *recipe(args, overcluster)]
         metrics = Path(args.log_dir) / run / "metrics.json"
-    begun = time.perf_counter()
-    words = [sys.executable, *map(str, command)]
-    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env=threads(args))
-    if done.returncode:
-        sys.exit(done.returncode)
-    seconds = time.perf_counter() - begun
-    extraction = sum(map(float, re.findall(r"^features  [\d,]+ images in ([\d.]+) seconds", done.stdout, re.M)))
+    times = commands.run(command, args.threads)
     found = json.loads(metrics.read_text())
-    return {**{key: found.get(long) for key, long in KEYS.items()}, "seconds": seconds, "extraction": extraction}
+    return {**{key: found.get(long) for key, long in KEYS.items()}, **times}
 
 
 def recipe(args: argparse.Namespace, overcluster: int) -> list:
@@ -104,11 +93,6 @@ def recipe(args: argparse.Namespace, overcluster: int) -> list:
     settings |= {"feature_views": args.feature_views, "num_sanity_val_steps": 0}
     words = [word for name, value in settings.items() for word in (f"--{name}", value)]
     return [*words, "--no-wandb", "--no-report", *args.more.split()]
-
-
-def threads(args: argparse.Namespace) -> dict[str, str]:
-    """The environment of a run."""
-    return os.environ | ({"OMP_NUM_THREADS": str(args.threads)} if args.threads else {})
 
 
 def means(rows: list[dict]) -> list[dict]:

@@ -43,6 +43,22 @@ def test_baselines_are_those_of_the_nearest_centroid(tiny_run):
     assert {"lab/test/acc", "joint/all", "incremental/unlab/train/acc/best"} <= set(metrics)
 
 
+def test_features_are_clustered_in_principal_components(tiny_run):
+    from sklearn.decomposition import PCA
+
+    args = features_args(tiny_run[2], "--pca", 3)
+    found = PretrainedFeatures(args, str(tiny_run[2]), torch.device("cpu"))
+    training = torch.cat([found.encoded(name)[0] for name in ("lab/train", "unlab/train")])
+    expected = PCA(3, svd_solver="full").fit(training.numpy()).transform(found.encoded("unlab/test")[0].numpy())
+    components = found["unlab/test"][0].numpy()
+    signs = np.sign((components * expected).sum(axis=0))
+    np.testing.assert_allclose(components, expected * signs, atol=1e-4)
+    assert 0 <= found.baseline("kmeans", 5, seed=0)[0]["unlab/test/acc/best"] <= 1
+    found = PretrainedFeatures(features_args(tiny_run[2], "--pca", 10**6), str(tiny_run[2]), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"--pca 1000000, but [\d,]+ images of 64 features have fewer components"):
+        found["unlab/test"]
+
+
 def test_a_contrastive_model_gives_features_of_the_images_it_was_trained_on(tmp_path):
     """Its backbone sees values in [0, 1], although discovery's are normalised."""
     net = DisentanglingNet("ResNet18", feature_num=16, low_res=True, width=8).eval()

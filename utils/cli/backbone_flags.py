@@ -1,6 +1,6 @@
 """Rows of pretrained backbones and their features in the table of :mod:`utils.cli.discovery_flags`."""
 
-from utils.cli.flag_types import AT_LEAST_ONE, NCD, NCD_DATA, NCD_TRAINING, NOT_NEGATIVE, READING, Flag
+from utils.cli.flag_types import AT_LEAST_ONE, AT_LEAST_ZERO, NCD, NCD_DATA, NCD_TRAINING, NOT_NEGATIVE, READING, Flag
 
 ENCODER: tuple[Flag, ...] = (
     Flag("backbone", None, "pretrained encoder in the place of --arch: lite0 or a model of timm", stages=NCD_DATA),
@@ -30,10 +30,10 @@ FEATURES: tuple[Flag, ...] = (
     Flag(
         "feature_views",
         6,
-        "views of each training image whose features are kept",
+        "views of each training image whose features are kept; 0: training sees the view of evaluation",
         int,
         NCD_TRAINING,
-        AT_LEAST_ONE,
+        AT_LEAST_ZERO,
     ),
     Flag("feature_seed", 0, "seed of those views, apart from --seed", int, NCD_TRAINING, NOT_NEGATIVE),
 )

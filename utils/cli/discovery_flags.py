@@ -209,6 +209,14 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
             stages=("features",),
         ),
         Flag(
+            "pca",
+            None,
+            "principal components of the features that are clustered (default: all features)",
+            int,
+            ("features",),
+            AT_LEAST_ONE,
+        ),
+        Flag(
             "out", None, "file for the metrics (default: evaluation.json beside the checkpoint)", stages=("evaluate",)
         ),
         Flag("out", None, "folder for the figures (default: figures/ beside the checkpoint)", stages=("figures",)),

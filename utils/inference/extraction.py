@@ -78,7 +78,7 @@ def serve_features(
     }
     digests = {part: digest_of(images) for part, images in datamodule.sources.items()}
     features = {}
-    for name in (VIEWS, "train", "test") if training else ("train", "test"):
+    for name in (VIEWS, "train", "test") if training and datamodule.feature_views else ("train", "test"):
         part = "train" if name == VIEWS else name
         images, count = datamodule.sources[part], len(datamodule.sources[part])
         about: dict[str, Any] = {"law": LAW, "images": digests[part], "number of images": count, **encoder_about}

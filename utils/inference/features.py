@@ -6,6 +6,7 @@ N images, D features, L labelled and U novel classes.
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ class ContrastiveEncoder(nn.Module):
 class PretrainedFeatures:
     """Features (N, D) on the unit sphere, where the heads see them, and truth (N,), for each set of images.
 
+    With ``--pca`` they are the principal components of those of all training images.
+
     Args:
         args: the flags of the stage ``features`` or ``discover``.
         path: pretrained weights, or a model that ``train.py`` has left: its backbone has seen novel images too; None:
@@ -99,11 +102,16 @@ class PretrainedFeatures:
             )
         if isinstance(self.datamodule, FeatureDataModule):
             serve_features(self.datamodule, self.model.encoder, self.settings, device, training=False)
-        self.device = device
+        self.device, self.components = device, given.get("pca")
         self._cache: dict[str, tuple[Tensor, Tensor]] = {}
 
-    @torch.inference_mode()
     def __getitem__(self, name: str) -> tuple[Tensor, Tensor]:
+        features, labels = self.encoded(name)
+        return (features - self._principal[0]) @ self._principal[1] if self.components else features, labels
+
+    @torch.inference_mode()
+    def encoded(self, name: str) -> tuple[Tensor, Tensor]:
+        """Features on the unit sphere, whether or not principal components are asked for, and truth."""
         if name not in self._cache:
             found = [
                 (F.normalize(self.model.encode([images.to(self.device)])[0].float(), dim=-1), labels.to(self.device))
@@ -113,6 +121,20 @@ class PretrainedFeatures:
             features, labels = zip(*(found or [empty]), strict=True)
             self._cache[name] = torch.cat(features).clone(), torch.cat(labels).clone()
         return self._cache[name]
+
+    @cached_property
+    def _principal(self) -> tuple[Tensor, Tensor]:
+        """Mean (D,) and directions (D, C) of the C principal components of all training images."""
+        from sklearn.decomposition import PCA
+
+        features = torch.cat([self.encoded(name)[0] for name in ("lab/train", "unlab/train")]).cpu().numpy()
+        if self.components > min(features.shape):
+            images, size = features.shape
+            raise UserError(
+                f"--pca {self.components}, but {images:,} images of {size:,} features have fewer components"
+            )
+        found = PCA(self.components, svd_solver="covariance_eigh").fit(features)
+        return torch.tensor(found.mean_).to(self.device), torch.tensor(found.components_.T).to(self.device)
 
     def estimate(self, method: str, largest: int | None, seed: int) -> Estimate:
         """The number of novel classes among the unlabelled training images."""

@@ -149,6 +149,19 @@ def test_more_views_leave_the_features_of_evaluation_as_they_are(arrays, tmp_pat
     assert encoder.passes == 3 * (V + 1)
 
 
+def test_without_views_of_its_own_training_sees_the_view_of_evaluation(arrays, tmp_path):
+    made = datamodule(arrays, feature_views=0, num_large_crops=1)
+    encoder = TinyEncoder()
+    serve_features(made, encoder, settings_for(tmp_path / "cache"), CPU)
+    assert encoder.passes == 3 + 1  # blocks of training and test images
+    loader = made.train_dataloader()
+    (view,), _ = next(iter(loader))
+    rows = made.source_rows["train"][loader.indices(0, 0)]
+    assert np.array_equal(view.numpy(), made.features["train"][rows].astype(np.float32))
+    with pytest.raises(UserError, match="--num_large_crops 2, but with --feature_views 0 the one view of evaluation"):
+        datamodule(arrays, feature_views=0)
+
+
 def test_images_that_have_changed_since_are_extracted_again(photos, tmp_path):
     served(photos, tmp_path / "cache")
     path = datamodule(photos).sources["train"][3]

@@ -26,7 +26,7 @@ class FeatureDataModule(NCDDataModule):
     themselves stay in ``train_images`` and ``test_images``, for reports.
 
     Args:
-        feature_views: V.
+        feature_views: V; 0: the view of evaluation is that of training too.
         **settings: of :class:`NCDDataModule`.
 
     Attributes (after ``setup()``):
@@ -43,7 +43,12 @@ class FeatureDataModule(NCDDataModule):
                 "--multicrop means nothing for a frozen encoder: features of large views alone are kept; leave it "
                 f"away, and raise --num_large_crops (up to --feature_views {feature_views}) for more views"
             )
-        if self.num_large_crops > feature_views:
+        if feature_views == 0 and self.num_large_crops > 1:
+            raise UserError(
+                f"--num_large_crops {self.num_large_crops}, but with --feature_views 0 the one view of evaluation is "
+                "all that is kept of an image; give --num_large_crops 1, or raise --feature_views"
+            )
+        if self.num_large_crops > max(feature_views, 1):
             raise UserError(
                 f"--num_large_crops {self.num_large_crops}, but of each image --feature_views {feature_views} views "
                 "are kept; lower the one or raise the other"
@@ -60,7 +65,7 @@ class FeatureDataModule(NCDDataModule):
         self.source_rows = {"train": subsets.train_rows, "test": subsets.test_rows}
 
     def serve(self, features: Mapping[str, np.ndarray]) -> None:
-        """Take the features of all images of the source: ``views`` (N, V, D), ``train`` and ``test`` (N, D)."""
+        """Take the features of all images of the source: ``views`` (N, V, D) if V > 0, ``train``, ``test`` (N, D)."""
         self.features = features
 
     def describe(self) -> list[str]:
@@ -73,7 +78,7 @@ class FeatureDataModule(NCDDataModule):
         """The training batches of this process."""
         self._check_batch_size()
         return FeatureViewLoader(
-            self.features[VIEWS],
+            self.features[VIEWS] if self.feature_views else self.features["train"][:, None],
             self.source_rows["train"],
             self.training_labels(),
             num_views=self.num_large_crops,
