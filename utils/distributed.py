@@ -41,8 +41,9 @@ def gather_over_processes(values: Tensor) -> Tensor:
     """The tensors of all processes, stacked in a new first dimension in the order of ranks; without gradients."""
     if not several_processes():
         return values[None]
+    values = values.contiguous()  # NCCL takes nothing else, and an empty_like keeps the layout
     gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]
-    dist.all_gather(gathered, values.contiguous())
+    dist.all_gather(gathered, values)
     return torch.stack(gathered)
 
 

@@ -34,6 +34,7 @@ def trainer_arguments(args: argparse.Namespace) -> dict[str, Any]:
         "devices": devices,
         "strategy": strategy,
         "precision": PRECISIONS[getattr(args, "precision", "32")],
+        "benchmark": not getattr(args, "deterministic", False),  # of cuDNN's algorithms: shapes do not change
         **settings,
     }
 

@@ -68,10 +68,7 @@ def lloyd(
     limit = tol * vectors.var(0, unbiased=False).mean()
     for _ in range(iterations):
         labels, _ = _nearest(vectors, centers)  # (R, N)
-        sums = torch.zeros_like(centers).scatter_add_(
-            1, labels[..., None].expand(-1, -1, vectors.shape[1]), vectors.expand(starts, -1, -1)
-        )
-        counts = torch.zeros(starts, k, device=vectors.device).scatter_add_(1, labels, torch.ones_like(labels).float())
+        sums, counts = cluster_sums(vectors, labels, k)
         moved = torch.where(counts[..., None] > 0, sums / counts[..., None].clamp(min=1), centers)
         shift = (moved - centers).square().sum((1, 2)).amax()
         centers = moved
@@ -81,6 +78,15 @@ def lloyd(
     inertia = distances.sum(1)  # (R,)
     best = inertia.argmin()
     return labels[best], inertia[best]
+
+
+def cluster_sums(vectors: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Sum of the vectors of each cluster (R, k, D) and their number (R, k), from vectors (N, D) and labels (R, N).
+
+    A matrix product: adding row by row has no fixed order on a GPU, and its kernels wait for each other there.
+    """
+    members = (labels[:, None] == torch.arange(k, device=labels.device)[:, None]).to(vectors.dtype)  # (R, k, N)
+    return torch.matmul(members, vectors), members.sum(-1)
 
 
 def _nearest(vectors: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +104,9 @@ def _plus_plus(vectors: Tensor, k: int, starts: int, generator: torch.Generator)
     centers = vectors[first][:, None]  # (R, 1, D)
     _, nearest = _nearest(vectors, centers)  # (R, N)
     for _ in range(k - 1):
-        candidates = torch.multinomial(nearest + 1e-12, tries, replacement=True, generator=generator)  # (R, tries)
+        # Drawn in proportion to ``nearest`` as the winners of races: multinomial's sums have no fixed order on a GPU.
+        race = torch.empty(starts, tries, len(vectors), device=vectors.device).exponential_(generator=generator)
+        candidates = (nearest[:, None] / race.clamp_(min=1e-20)).argmax(-1)  # (R, tries)
         _, distances = _nearest(vectors, vectors[candidates].flatten(0, 1)[:, None])  # (R*tries, N)
         lowered = torch.minimum(distances.unflatten(0, (starts, tries)), nearest[:, None])  # (R, tries, N)
         chosen = lowered.sum(-1).argmin(-1)  # (R,)

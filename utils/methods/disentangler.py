@@ -100,13 +100,23 @@ class Disentangler(pl.LightningModule):
             self.parameters(),
             lr=settings["learning_rate"],
             weight_decay=settings["weight_decay"],
-            fused=not settings["use_gradnorm"],  # a fused one unscales gradients itself, too late to clip them
+            fused=True,
         )
         if not settings["use_scheduler"]:
             return optimizer
         return [optimizer], [
             LinearWarmupCosineLR(optimizer, warmup_epochs=0, max_epochs=settings["epochs"], min_lr=0.0)
         ]
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the norm; Lightning refuses to where the optimizer is fused, for that one unscales gradients itself."""
+        if gradient_clip_val is None:
+            return
+        if self.trainer.scaler is not None:
+            self.trainer.scaler.unscale_(optimizer)  # which the optimizer then leaves out
+        torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     # Evaluation: k-means on the backbone and on the last layer
 

@@ -76,7 +76,7 @@ def _normalize_synced(views, layer, mean: Tensor, var: Tensor, weight: Tensor, b
     """The same with statistics over all processes: one all-reduce for all views, on any backend."""
     dims = [d for d in range(views[0].dim()) if d != 1]
     full = [view.to(torch.promote_types(view.dtype, torch.float32)) for view in views]
-    count = full[0].new_tensor([[full[0].numel() / full[0].shape[1]]])
+    count = full[0].new_full((1, 1), full[0].numel() / full[0].shape[1])  # filled there: a copy would wait for it
     sums = torch.stack([torch.cat([count[0], v.sum(dims), v.square().sum(dims)]) for v in full])  # (V, 1 + 2C)
     sums = sum_over_processes(sums)
     n = sums[:, :1]

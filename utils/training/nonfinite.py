@@ -22,7 +22,8 @@ class NonFinite(Callback):
 
     On a CPU every step is looked at. On a GPU the optimizer itself leaves such a step out (the flag by which loss
     scaling does so), without the host knowing; the host looks every ``STEPS_BETWEEN_LOOKS`` steps, at the end of an
-    epoch and before a checkpoint, and with ``stop`` nothing is learnt from the first such step on until then.
+    epoch and before a checkpoint, and with ``stop`` nothing is learnt from the first such step on until then. Loss
+    scaling decides by itself what is left out: it is shown an infinite gradient, and gets its scale back in the end.
 
     Args:
         folder: of the run, for the state before the step.
@@ -41,7 +42,8 @@ class NonFinite(Callback):
         self.step = torch.zeros((), dtype=torch.long, device=pl_module.device)  # of this epoch, the first bad one
         self.values: Tensor | None = None  # its scalars, then its gradient norm
         self.skipped = torch.zeros((), dtype=torch.long, device=pl_module.device)
-        self.on_host = pl_module.device.type == "cpu"
+        self.scale = torch.ones((), device=pl_module.device)  # of the losses, in the first bad step
+        self.on_host = _runs_on_host(pl_module)
         if not self.on_host:
             _begin_momentum(trainer.optimizers)
 
@@ -73,6 +75,10 @@ class NonFinite(Callback):
             leave_out = bad if self.mode == "skip" else self.bad
             for optimizer in trainer.optimizers:
                 optimizer.found_inf = leave_out.float()  # type: ignore[attr-defined]
+        elif self.mode == "stop" and not several_processes():  # which may have met none: they would go apart
+            self.scale = torch.where(first, trainer.scaler._get_scale_async(), self.scale)
+            smallest = min((value.grad for value in self.parameters if value.grad is not None), key=Tensor.numel)
+            smallest += torch.where(self.bad, torch.inf, 0.0)
         if self.mode == "skip":
             for value, kept in zip(self.running, self.kept, strict=True):
                 torch.where(bad, kept, value, out=value)
@@ -122,11 +128,17 @@ class NonFinite(Callback):
         loader: Any = trainer.train_dataloader
         indices = loader.indices(trainer.current_epoch, step) if hasattr(loader, "indices") else []
         _copy(self.running, self.kept)
+        if trainer.scaler is not None and not self.on_host and not several_processes():
+            trainer.scaler.update(self.scale)
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         where = {"epoch": trainer.current_epoch, "step": step, "rank": rank, "indices": indices, "values": numbers}
         if trainer.is_global_zero:
             files.save_torch(self.path, checkpoint | {"nonfinite": where})
         raise NonFiniteError(f"{message}; the batch's indices and the state before it are in {self.path}")
+
+
+def _runs_on_host(pl_module: pl.LightningModule) -> bool:
+    return pl_module.device.type == "cpu"
 
 
 def _copy(tensors: list[Tensor], values: list[Tensor]) -> None:

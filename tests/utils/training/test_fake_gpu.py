@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Generator, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode, unset_fake_temporarily
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from main_discover_inter_intra import Discoverer
 from main_discover_mse import Discoverer as MSEDiscoverer
@@ -18,6 +19,7 @@ from utils.data.specs import contrastive_view, dataset_spec
 from utils.methods.discoverer import Discoverer as Baseline
 from utils.methods.disentangler import Disentangler
 from utils.methods.pretrainer import Pretrainer
+from utils.nets import batch_norm
 from utils.training.nonfinite import NonFinite
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.pipeline import ViewPipeline
@@ -44,6 +46,17 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch, "Generator", GPUGenerator)
     with FakeTensorMode(allow_non_fake_inputs=False) as mode:
         yield mode
+
+
+class NothingCrosses(TorchDispatchMode):
+    """An error where something goes from one device to another, which would wait for the GPU."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func._schema.name in ("aten::_to_copy", "aten::copy_"):
+            devices = {value.device.type for value in (*args, out) if isinstance(value, torch.Tensor)}
+            assert len(devices) == 1, f"{func} from one device to another: {devices}"
+        return out
 
 
 def moved(make, mode):
@@ -85,9 +98,21 @@ def test_a_training_step_stays_on_the_gpu(gpu, case):
     make, views = CASES[case]
     module, given = moved(make, gpu), batch(views)
     assert all(view.device == GPU for view in given[0])
-    loss = module.training_step(given, 0)
+    with NothingCrosses():
+        loss = module.training_step(given, 0)
     assert (loss.device, loss.dtype, loss.requires_grad) == (GPU, torch.float32, True)
     assert module.means.last.device == GPU
+
+
+@pytest.mark.parametrize("case", ["inter_intra", "cd"])
+def test_synchronised_batchnorm_does_not_wait_either(gpu, case, monkeypatch):
+    there = SimpleNamespace(is_available=lambda: True, is_initialized=lambda: True)
+    monkeypatch.setattr(batch_norm, "dist", there)
+    make, views = CASES[case]
+    module, given = moved(make, gpu), batch(views)
+    batch_norm.ViewSyncBatchNorm().apply(module)
+    with NothingCrosses():
+        assert module.training_step(given, 0).device == GPU
 
 
 @pytest.mark.parametrize("case", ["baseline", "inter_intra"])
@@ -110,11 +135,12 @@ def test_a_step_that_is_not_finite_is_left_out_without_waiting(gpu, mode, tmp_pa
     trainer = SimpleNamespace(scaler=None, optimizers=[optimizer], fit_loop=SimpleNamespace(batch_idx=3))
     watch = NonFinite(tmp_path, mode)
     watch.on_train_start(trainer, module)
-    watch.on_train_batch_start(trainer, module)
-    module.training_step(given, 0)
-    for parameter in module.parameters():
-        parameter.grad = torch.empty_like(parameter)
-    watch.on_after_backward(trainer, module)
+    with NothingCrosses():
+        watch.on_train_batch_start(trainer, module)
+        module.training_step(given, 0)
+        for parameter in module.parameters():
+            parameter.grad = torch.empty_like(parameter)
+        watch.on_after_backward(trainer, module)
     assert optimizer.found_inf.device == watch.step.device == watch.values.device == GPU
     assert all(state["momentum_buffer"].device == GPU for state in optimizer.state.values())
 
@@ -123,5 +149,7 @@ def test_the_guard_sees_other_devices_and_waiting(gpu):
     there = torch.ones(3, device=GPU)
     with pytest.raises(Exception, match="two devices"):
         there + torch.ones(3)
+    with pytest.raises(AssertionError, match="from one device to another"), NothingCrosses():
+        there.new_tensor([1.0])
     with pytest.raises(DataDependentOutputException):
         there.sum().item()
