@@ -5,7 +5,6 @@ import atexit
 import itertools
 import json
 import multiprocessing
-import platform
 import statistics
 import sys
 import time
@@ -158,20 +157,11 @@ def device_words(device: str) -> str:
     """The device, torch's version, and the threads."""
     import torch
 
+    from utils.devices import processor
+
     if device == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    return f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-        flags = next(line for line in lines if line.startswith("flags")).split()
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-    features = [feature for feature in ("avx512f", "avx512_bf16", "amx_bf16") if feature in flags]
-    return f"{name} ({', '.join(features)})" if features else name
+    return f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

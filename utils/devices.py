@@ -1,6 +1,8 @@
 """The devices that ``--gpus`` and ``--num_processes`` mean. torch is imported when it is asked, not before."""
 
 import os
+import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.errors import UserError
@@ -17,6 +19,18 @@ LAUNCHED = (  # by torchrun, SLURM, LSF, Open MPI, MPICH; or by hand
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's name, with what of its instructions decides how fast a CPU trains."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        flags = next(line for line in lines if line.startswith("flags")).split()
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+    features = [feature for feature in ("avx512f", "avx512_bf16", "amx_bf16") if feature in flags]
+    return f"{name} ({', '.join(features)})" if features else name
 
 
 def memory_of_machine() -> int:

@@ -1,0 +1,119 @@
+#!/usr/bin/env python
+"""Compare methods: all methods and seeds of a protocol, one after another, a row each in results/<protocol>.csv.
+
+    python scripts/compare.py --list
+    python scripts/compare.py digits --threads 1
+    python scripts/compare.py digits --table
+
+Stop it at any time and call it again: a finished row is not run again, a half-done run goes on from its last
+checkpoint. Several of them may work on one protocol. Failures are listed at the end; the exit code is then 1. The
+protocols are in config/protocols.yaml.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from utils import cli
+from utils.comparison import protocols
+from utils.errors import UserError
+
+RESULTS = ROOT / "results"
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("protocol", nargs="?", help="a name of --list")
+    parser.add_argument("--list", action="store_true", help="list the protocols with their hours, and stop")
+    parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
+    parser.add_argument("--plot", metavar="FILE.png", type=Path, help="draw what is there, a point a seed, and stop")
+    parser.add_argument("--methods", help="comma-separated [all of the protocol]")
+    parser.add_argument("--seeds", help="comma-separated [all of the protocol]")
+    parser.add_argument("--threads", type=int, help="of torch in each run [torch's choice]")
+    parser.add_argument("--data_dir", type=Path, default=Path("data"), help="where the images are [data]")
+    parser.add_argument("--feature_cache", type=Path, default=Path("data/features"), help="[data/features]")
+    parser.add_argument("--log_dir", type=Path, default=Path("logs/compare"), help="of the runs [logs/compare]")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the tables [results]")
+    parser.add_argument("--more", default="", help="further flags of the runs, as in --more='--max_epochs 2'")
+    parser.add_argument("--protocols", type=Path, default=protocols.PROTOCOLS, help="[config/protocols.yaml]")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args()
+
+
+def main(args: argparse.Namespace) -> int:
+    """List, print, draw or run; the exit code."""
+    known = protocols.read_protocols(args.protocols)
+    if args.list:
+        print(listing(known, args.results))
+        return 0
+    if args.protocol not in known:
+        given = f"there is no protocol {args.protocol}" if args.protocol else "a protocol is needed"
+        raise UserError(f"{given}; there are {', '.join(known)}")
+    protocol = known[args.protocol]
+    methods = protocols.chosen(args.methods, list(protocol.methods), "--methods")
+    seeds = [int(seed) for seed in protocols.chosen(args.seeds, [str(seed) for seed in protocol.seeds], "--seeds")]
+    table = args.results / f"{protocol.name}.csv"
+    if args.table or args.plot:
+        return show(args, protocol, methods, table)
+    if (args.more or args.protocols != protocols.PROTOCOLS) and args.results.resolve() == RESULTS:
+        raise UserError("runs with --more or --protocols are not of results/: give another folder as --results")
+    return run(args, protocol, methods, seeds, table)
+
+
+def listing(known: dict, results: Path) -> str:
+    """A line for each protocol."""
+    from utils.comparison.rows import read_rows
+
+    lines = []
+    for name, protocol in known.items():
+        count = (len(protocol.methods) + (protocol.pretraining is not None)) * len(protocol.seeds)
+        done = sum(not row["more"] for row in read_rows(results / f"{name}.csv"))
+        lines.append(f"{name:24} {protocol.hours:5g} hours  {done:3} of {count:3} rows  {protocol.about}")
+    return "\n".join(lines)
+
+
+def show(args: argparse.Namespace, protocol: protocols.Protocol, methods: list[str], table: Path) -> int:
+    """Print the table, draw the picture."""
+    from utils.comparison.plots import dot_plot
+    from utils.comparison.rows import read_rows
+    from utils.comparison.tables import markdown
+
+    rows = read_rows(table)
+    if args.table:
+        print(markdown(protocol, rows, methods, args.more, f"python scripts/compare.py {protocol.name}"))
+    if args.plot:
+        dot_plot(protocol, rows, methods, args.more, args.plot)
+    return 0
+
+
+def run(
+    args: argparse.Namespace, protocol: protocols.Protocol, methods: list[str], seeds: list[int], table: Path
+) -> int:
+    """Run what is missing."""
+    from utils.comparison.driver import Driver
+    from utils.comparison.runs import Place, Runner, Stopped, all_runs
+
+    images = protocols.require_images(protocol.images, args.data_dir) if protocol.images else ""
+    folder = args.log_dir.resolve() / "-".join([protocol.name, *args.more.replace("-", "").replace("/", "_").split()])
+    place = Place(args.data_dir.resolve(), args.feature_cache.resolve(), folder, args.threads, args.more, images)
+    driver = Driver(protocol, all_runs(protocol, methods, seeds, place), place, table)
+    try:
+        with Runner(place).installed() as runner:
+            driver.drive(runner)
+    except Stopped as stopped:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 128 + stopped.number
+    if driver.failed:
+        print(f"{len(driver.failed)} of {len(driver.runs)} runs failed; the same command tries them again:")
+        print("\n".join(f"  {name}: {why}" for name, why in driver.failed.items()))
+        return 1
+    print(f"all {len(driver.runs)} runs are in {table}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, parse())

@@ -1,0 +1,87 @@
+"""Runs what is missing of a protocol, row by row; failures are told at the end and stop nothing else."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from utils.comparison.protocols import PRETRAINING, Protocol
+from utils.comparison.rows import add_row, numbers, read_rows
+from utils.comparison.runs import Place, Run, Runner, last_line, row_of, run_lock
+from utils.comparison.tables import shown
+from utils.errors import UserError
+
+
+class Driver:
+    """The runs of a protocol, their rows in a file, and what failed.
+
+    Args:
+        protocol: for its hours.
+        runs: in their order.
+        place: of their files.
+        table: the CSV file of rows.
+    """
+
+    def __init__(self, protocol: Protocol, runs: Sequence[Run], place: Place, table: Path) -> None:
+        self.protocol, self.runs, self.place, self.table = protocol, runs, place, table
+        self.failed: dict[str, str] = {}
+
+    def finished(self) -> set[tuple[str, int]]:
+        """Method and seed of all rows that are there."""
+        rows = read_rows(self.table)
+        return {(row["method"], int(row["seed"])) for row in rows if row["more"] == self.place.more}
+
+    def drive(self, runner: Runner) -> None:
+        """Run what has no row; what another driver is running is waited for at the end."""
+        later = [run for run in self.runs if not self._try(runner, run, wait=run.method == PRETRAINING)]
+        for run in later:
+            print(f"waiting for {run.name}, which another process is running", flush=True)
+            self._try(runner, run, wait=True)
+
+    def _try(self, runner: Runner, run: Run, wait: bool) -> bool:
+        """Run one, unless it has a row; whether there is nothing left to do for it now."""
+        if (run.method, run.seed) in self.finished() or not self._wanted(run):
+            return True
+        if run.pretrained and f"{PRETRAINING}-seed{run.seed}" in self.failed:
+            self.failed[run.name] = f"its {PRETRAINING} failed"
+            return True
+        with run_lock(run, wait) as lock:
+            if lock is None:
+                return False
+            if (run.method, run.seed) not in self.finished():
+                self._run(runner, run, lock)
+        return True
+
+    def _wanted(self, run: Run) -> bool:
+        """Pretraining is for the methods that start from it: without one that is missing it is not needed."""
+        if run.method != PRETRAINING:
+            return True
+        waiting = {(other.method, other.seed) for other in self.runs if other.seed == run.seed and other.pretrained}
+        return bool(waiting - self.finished())
+
+    def _run(self, runner: Runner, run: Run, lock: int) -> None:
+        number = self.runs.index(run) + 1
+        print(f"{number} of {len(self.runs)}  {run.method}, seed {run.seed}; {self._left()} left", flush=True)
+        began = time.monotonic()
+        code = runner.run(run, lock)
+        try:
+            if code:
+                raise UserError(f"exit code {code}: {last_line(run.output)}")
+            row = row_of(run, self.place)
+        except UserError as error:
+            self.failed[run.name] = f"{error} (all of its output: {run.output})"
+            print(f"  failed after {time.monotonic() - began:.0f} seconds: {self.failed[run.name]}", flush=True)
+            return
+        if add_row(self.table, row):
+            print(f"  {shown(row)}, {row['seconds']:.0f} seconds", flush=True)
+
+    def _left(self) -> str:
+        """Time for the runs without a row: the mean of those with one, or the protocol's hours before there are any."""
+        done = self.finished()
+        missing = sum((run.method, run.seed) not in done and run.name not in self.failed for run in self.runs)
+        seconds = numbers(read_rows(self.table), "seconds")
+        each = sum(seconds) / len(seconds) if seconds else self._hours_each() * 3600
+        return str(timedelta(seconds=round(missing * each)))
+
+    def _hours_each(self) -> float:
+        return self.protocol.hours / (len(self.protocol.seeds) * len(self.protocol.methods))

@@ -1,0 +1,153 @@
+"""Protocols as data: which methods run on which seeds, images and settings. Imports no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from utils.errors import UserError, listed, shortened
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTOCOLS = ROOT / "config" / "protocols.yaml"
+PRETRAINING = "pretraining"
+PRETRAINING_MAIN = "main_pretrain.py"
+
+
+@dataclass(frozen=True)
+class Images:
+    """How many images of each class a protocol is of: other data are refused."""
+
+    dataset: str
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Args:
+        main: the file that runs it, below the repository or absolute.
+        trains: whether it trains (and takes the settings ``training``), or clusters pretrained features.
+        pretrained: whether it starts from the protocol's pretraining, where there is one.
+        settings: flag -> value, of this method alone.
+    """
+
+    name: str
+    main: str
+    trains: bool
+    pretrained: bool
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Methods, seeds and settings whose results may stand in one table.
+
+    Args:
+        about: what is measured, a line.
+        hours: of one thread, for all of it.
+        seeds: each runs every method.
+        common: flag -> value of every command.
+        pretraining: of ``main_pretrain.py``, once for each seed; None: nothing is pretrained.
+        training: of every method that trains.
+        images: what the data must be; None: the dataset comes with the program.
+    """
+
+    name: str
+    about: str
+    hours: float
+    seeds: tuple[int, ...]
+    methods: Mapping[str, Method]
+    common: Mapping[str, Any] = field(default_factory=dict)
+    pretraining: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    images: Images | None = None
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the methods see cached features of a backbone."""
+        return "backbone" in self.common
+
+
+def read_protocols(path: Path = PROTOCOLS) -> dict[str, Protocol]:
+    """All protocols of a file; keys that begin with a dot hold what several share.
+
+    Raises:
+        UserError: for a file that is not there or says something else.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+        return {name: _protocol(name, values) for name, values in content.items() if not name.startswith(".")}
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is no file of protocols ({shortened(str(error), 120)})") from None
+
+
+def _protocol(name: str, values: Mapping[str, Any]) -> Protocol:
+    given = dict(values)
+    methods = {}
+    for method, settings in given.pop("methods").items():
+        rest = dict(settings or {})
+        main = rest.pop("main", f"baselines/{method}.py")
+        methods[method] = Method(method, main, rest.pop("trains", True), rest.pop("pretrained", True), rest)
+    images = given.pop("images", None)
+    seeds = tuple(given.pop("seeds"))
+    return Protocol(name=name, methods=methods, seeds=seeds, images=Images(**images) if images else None, **given)
+
+
+def as_words(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as words of a command line.
+
+    >>> as_words({"width": 16, "multicrop": True, "freeze_early": False})
+    ['--width', '16', '--multicrop', '--no-freeze_early']
+    """
+    words = []
+    for name, value in settings.items():
+        words += [f"--{name}" if value else f"--no-{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
+    return words
+
+
+def chosen(names: str | None, there: Sequence[str], what: str) -> list[str]:
+    """Those of a comma-separated list, in the order of ``there``; all without a list.
+
+    Raises:
+        UserError: for one that is not there.
+    """
+    if names is None:
+        return list(there)
+    asked = [name.strip() for name in names.split(",")]
+    if unknown := [name for name in asked if name not in there]:
+        raise UserError(f"{what} {listed(unknown)} is not of this protocol; there are {', '.join(there)}")
+    return [name for name in there if name in asked]
+
+
+def require_images(images: Images, data_dir: Path) -> str:
+    """Refuse data with other images than the protocol's; the digest of what is there, so that rows can name it.
+
+    Raises:
+        UserError: saying how many images of a class there are and must be.
+    """
+    import hashlib
+
+    import numpy as np
+
+    from utils.data.containers import ImageArrays, SourceRequest
+    from utils.data.sources.readers import load_source
+
+    source = load_source(SourceRequest(images.dataset, data_dir))
+    assert isinstance(source, ImageArrays)
+    for split, labels, count in (
+        ("training", source.train_labels, images.train),
+        ("test", source.test_labels, images.test),
+    ):
+        there = np.bincount(labels, minlength=len(source.class_names))
+        if not (there == count).all():
+            raise UserError(
+                f"{data_dir} ({source.origin}) holds {there.min()} to {there.max()} {split} images of a class of "
+                f"{images.dataset}, but this protocol is of {count}; give --data_dir with such data"
+            )
+    return hashlib.sha256(source.train_images.tobytes() + source.test_images.tobytes()).hexdigest()[:12]
