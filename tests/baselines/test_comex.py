@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from baselines import comex
+from baselines import comex, uno_v1
 from tests.baselines.networks import build, load, require_gradients
 from tests.utils.losses import published
 from utils.losses.experts import masked_norm, neighbours_targets, sharpen
@@ -19,10 +19,16 @@ def our_name(name):
     return ".".join(["_".join(OURS.get(word, word) for word in head.split("_")), *rest])
 
 
-def module_of(numbers, monkeypatch):
+class Magic(comex.Discoverer):
+    """The published flag --magic: UNO v1's softmax over samples in all four losses."""
+
+    swapped_prediction = uno_v1.Discoverer.swapped_prediction
+
+
+def module_of(numbers, monkeypatch, discoverer=comex.Discoverer):
     flags = {name: numbers[name].item() for name in ("batch_head", "queue_size", "queue_alpha", "sharp", "alpha")}
     module = build(
-        comex.Discoverer,
+        discoverer,
         numbers,
         monkeypatch,
         numbers["step0/feats"],
@@ -34,10 +40,10 @@ def module_of(numbers, monkeypatch):
     return module
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [*FILES, "comex_magic_0"])
 def test_two_published_steps(golden, monkeypatch, file):
     numbers = published.load(golden(f"methods/{file}.npz"))
-    module = module_of(numbers, monkeypatch)
+    module = module_of(numbers, monkeypatch, Magic if numbers["magic"] else comex.Discoverer)
     for step in ("step0/", "step1/"):
         feats, labels = numbers[f"{step}feats"].clone().requires_grad_(), numbers[f"{step}labels"]
         outputs = module.model(feats.unbind())

@@ -11,7 +11,7 @@ from utils.losses import joint_contrast
 from utils.losses import kcl as kcl_loss
 from utils.losses import mcl as mcl_loss
 from utils.losses.mixing import choose, mix
-from utils.losses.pairwise import pairs_of
+from utils.losses.pairwise import pair_bce, pairs_of
 from utils.losses.semi_supervised import rampup
 from utils.nets.similarity_net import SimilarityNet
 
@@ -225,7 +225,9 @@ def test_partners_are_under_the_masks_where_there_are_any():
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_dualrank_is_the_published_objective_as_the_paper_describes_it(golden, number):
+@pytest.mark.parametrize("form", ["repaired/", ""], ids=["as in the paper", "as published"])
+def test_dualrank_is_the_objective_of_the_paper_and_with_its_slips_the_published_one(golden, monkeypatch, number, form):
+    """The slips: the local heads read global features, and the local pairs compare the first view with itself."""
     numbers = published.load(golden(f"methods/dualrank_{number}.npz"))
     flags = {name: numbers[name].item() for name in ("topk", "memory_size", "num_words", "mutual_temperature")}
     flags |= {name: numbers[name].item() for name in ("rampup_length", "rampup_coefficient")}
@@ -241,21 +243,27 @@ def test_dualrank_is_the_published_objective_as_the_paper_describes_it(golden, n
     names = [f"feats_{branch}{bar}" for branch in "gp" for bar in ("", "_bar")]
     inputs = {name: numbers[name].clone().requires_grad_() for name in names}
     outputs = {"map_local": torch.stack([numbers["fmap_p"], numbers["fmap_p_bar"]]), "patch": numbers["patch"].long()}
+    if not form:
+        others = iter((True, False))  # whether a branch compares with the other view: the global one, the local one
+
+        def pair_loss(first, second, *pairs):
+            return pair_bce(first, second if next(others) else first, *pairs)
+
+        monkeypatch.setattr(module, "pair_loss", pair_loss)
     for branch, end in (("g", ""), ("p", "_local")):
         feats = torch.stack([inputs[f"feats_{branch}"], inputs[f"feats_{branch}_bar"]])
+        read = feats if form else torch.stack([inputs["feats_g"], inputs["feats_g_bar"]])
         logits = [
-            torch.nn.functional.linear(
-                feats, *(numbers[f"param/{head}_{branch}.{kind}"] for kind in ("weight", "bias"))
-            )
+            torch.nn.functional.linear(read, *(numbers[f"param/{head}_{branch}.{kind}"] for kind in ("weight", "bias")))
             for head in ("head1", "head2")
         ]
         outputs |= {f"feats{end}": feats, f"logits_lab{end}": logits[0], f"logits_unlab{end}": logits[1][:, None]}
     losses = module.compute_losses(outputs, numbers["labels"])
     for ours, theirs in (("loss", "loss"), ("loss_mutual", "loss_mutual"), ("loss_local", "loss_bce_p")):
-        torch.testing.assert_close(losses[ours].detach(), numbers[f"repaired/{theirs}"], **published.EXACT)
+        torch.testing.assert_close(losses[ours].detach(), numbers[f"{form}{theirs}"], **published.EXACT)
     gradients = torch.autograd.grad(losses["loss"], list(inputs.values()))
     for name, gradient in zip(names, gradients, strict=True):
-        torch.testing.assert_close(gradient, numbers[f"repaired/grad/{name}"], **published.EXACT)
+        torch.testing.assert_close(gradient, numbers[f"{form}grad/{name}"], **published.EXACT)
     for ours, theirs in (("memory_global", "memory_g"), ("memory_local", "memory_p"), ("words", "embedding")):
         torch.testing.assert_close(getattr(module, ours), numbers[f"after/{theirs}"], **published.EXACT)
     assert module.pointer == numbers["after/index_g"]
