@@ -28,7 +28,7 @@ METHOD = cli.Method(
     flags=(*cli.PAIR_FLAGS, "topk", "memory_size", "num_words", "mutual_temperature"),
     recipe=cli.PAIR_RECIPE | {"rampup_length": 150, "rampup_coefficient": 50.0},
     always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS | {"rampup_coefficient": 5.0, "memory_size": 500, "num_words": 512},
+    digits=cli.PAIR_DIGITS | {"topk": 2, "rampup_coefficient": 5.0, "memory_size": 500, "num_words": 512},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)

@@ -28,7 +28,7 @@ METHOD = cli.Method(
     flags=(*cli.PAIR_FLAGS, "wta_codes", "wta_k", "wta_threshold", "contrast_dim", "contrast_temperature"),
     recipe=cli.PAIR_RECIPE | {"freeze_early": False},
     always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS,
+    digits=cli.PAIR_DIGITS | {"wta_threshold": 350},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)

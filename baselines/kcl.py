@@ -26,7 +26,7 @@ METHOD = cli.Method(
     flags=(*cli.PAIR_FLAGS, "margin"),
     recipe=cli.PAIR_RECIPE | {"rampup_coefficient": 0.0},
     always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS,
+    digits=cli.PAIR_DIGITS | {"rampup_coefficient": 5.0},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)

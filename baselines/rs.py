@@ -28,7 +28,7 @@ METHOD = cli.Method(
     flags=(*cli.PAIR_FLAGS, "topk"),
     recipe=cli.PAIR_RECIPE,
     always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS,
+    digits=cli.PAIR_DIGITS | {"topk": 1},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)
