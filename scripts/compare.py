@@ -101,18 +101,21 @@ def run(
     folder = args.log_dir.resolve() / "-".join([protocol.name, *args.more.replace("-", "").replace("/", "_").split()])
     place = Place(args.data_dir.resolve(), args.feature_cache.resolve(), folder, args.threads, args.more, images)
     driver = Driver(protocol, all_runs(protocol, methods, seeds, place), place, table)
+    driver.require_same_settings()
+    code = 0
     try:
         with Runner(place).installed() as runner:
             driver.drive(runner)
     except Stopped as stopped:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 128 + stopped.number
+        print("stopped; the same command goes on")
+        code = 128 + stopped.number
     if driver.failed:
         print(f"{len(driver.failed)} of {len(driver.runs)} runs failed; the same command tries them again:")
         print("\n".join(f"  {name}: {why}" for name, why in driver.failed.items()))
-        return 1
-    print(f"all {len(driver.runs)} runs are in {table}")
-    return 0
+        return code or 1
+    if not code:
+        print(f"all {len(driver.runs)} runs are in {table}")
+    return code
 
 
 if __name__ == "__main__":

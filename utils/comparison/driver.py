@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from utils.comparison.protocols import PRETRAINING, Protocol
-from utils.comparison.rows import add_row, numbers, read_rows
-from utils.comparison.runs import Place, Run, Runner, last_line, row_of, run_lock
+from utils.comparison.rows import Row, add_row, numbers, read_rows
+from utils.comparison.runs import Attempts, Place, Run, Runner, last_line, row_of, run_lock
 from utils.comparison.tables import shown
-from utils.errors import UserError
+from utils.errors import UserError, listed
 
 
 class Driver:
@@ -28,14 +28,30 @@ class Driver:
 
     def finished(self) -> set[tuple[str, int]]:
         """Method and seed of all rows that are there."""
-        rows = read_rows(self.table)
-        return {(row["method"], int(row["seed"])) for row in rows if row["more"] == self.place.more}
+        return {(row["method"], int(row["seed"])) for row in self._rows()}
+
+    def require_same_settings(self) -> None:
+        """Refuse to add to rows of other flags than the runs have.
+
+        Raises:
+            UserError: naming them.
+        """
+        now = {(run.method, str(run.seed)): run.settings for run in self.runs}
+        other = [
+            f"{row['method']} {row['seed']}"
+            for row in self._rows()
+            if row.get("settings") and row["settings"] != now.get((row["method"], row["seed"]), row["settings"])
+        ]
+        if other:
+            raise UserError(f"{self.table} holds rows of other flags than the protocol has now: {listed(other)}")
+
+    def _rows(self) -> list[Row]:
+        return [row for row in read_rows(self.table) if row["more"] == self.place.more]
 
     def drive(self, runner: Runner) -> None:
         """Run what has no row; what another driver is running is waited for at the end."""
         later = [run for run in self.runs if not self._try(runner, run, wait=run.method == PRETRAINING)]
         for run in later:
-            print(f"waiting for {run.name}, which another process is running", flush=True)
             self._try(runner, run, wait=True)
 
     def _try(self, runner: Runner, run: Run, wait: bool) -> bool:
@@ -45,7 +61,7 @@ class Driver:
         if run.pretrained and f"{PRETRAINING}-seed{run.seed}" in self.failed:
             self.failed[run.name] = f"its {PRETRAINING} failed"
             return True
-        with run_lock(run, wait) as lock:
+        with run_lock(run, runner, wait) as lock:
             if lock is None:
                 return False
             if (run.method, run.seed) not in self.finished():
@@ -63,8 +79,8 @@ class Driver:
         number = self.runs.index(run) + 1
         print(f"{number} of {len(self.runs)}  {run.method}, seed {run.seed}; {self._left()} left", flush=True)
         began = time.monotonic()
-        code = runner.run(run, lock)
         try:
+            code = 0 if Attempts.read(run).finished else runner.run(run, lock)
             if code:
                 raise UserError(f"exit code {code}: {last_line(run.output)}")
             row = row_of(run, self.place)
@@ -79,7 +95,7 @@ class Driver:
         """Time for the runs without a row: the mean of those with one, or the protocol's hours before there are any."""
         done = self.finished()
         missing = sum((run.method, run.seed) not in done and run.name not in self.failed for run in self.runs)
-        seconds = numbers(read_rows(self.table), "seconds")
+        seconds = numbers(self._rows(), "seconds")
         each = sum(seconds) / len(seconds) if seconds else self._hours_each() * 3600
         return str(timedelta(seconds=round(missing * each)))
 

@@ -13,7 +13,7 @@ from utils.files import csv_text, write_text
 
 FIRST = (
     *("method", "seed", "more", "seconds", "cpu_seconds", "extraction_seconds"),
-    *("torch", "device", "commit", "date", "images"),
+    *("torch", "device", "commit", "date", "images", "settings"),
 )
 Row = Mapping[str, str]
 

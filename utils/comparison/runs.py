@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -23,6 +24,8 @@ from utils.files import write_text
 
 EXTRACTED = re.compile(r"^features  [\d,]+ images in ([\d.]+) seconds", re.M)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+WAIT = 1.0  # seconds between two looks at a lock
+PLACES = ("data_dir", "feature_cache", "log_dir", "checkpoint_dir", "pretrained", "checkpoint")
 TAIL = 4000  # bytes of a failed run's output in which its last line is looked for
 
 
@@ -68,6 +71,13 @@ class Run:
     def name(self) -> str:
         return f"{self.method}-seed{self.seed}"
 
+    @property
+    def settings(self) -> str:
+        """Digest of the command without the places of its files."""
+        pairs = zip(self.words, ("", *self.words), strict=False)
+        kept = [word for word, before in pairs if before.removeprefix("--") not in PLACES]
+        return hashlib.sha256(" ".join(kept).encode()).hexdigest()[:8]
+
 
 @dataclass
 class Attempts:
@@ -78,6 +88,8 @@ class Attempts:
         cpu_seconds: of the attempts whose end was seen; None when one was not.
         commits: that the attempts ran at.
         since: when the attempt began that nobody has seen end.
+        settings: digest of the flags that the first of them had.
+        finished: whether the last of them ended well.
     """
 
     path: Path
@@ -85,30 +97,41 @@ class Attempts:
     cpu_seconds: float | None = 0.0
     commits: list[str] = field(default_factory=list)
     since: float | None = None
+    settings: str | None = None
+    finished: bool = False
 
     @classmethod
     def read(cls, run: Run) -> "Attempts":
-        """Those of a run; an attempt that was killed with its driver lasted until the last sign of it."""
+        """Those of a run; an attempt that was killed with its driver lasted until the last sign of it.
+
+        Raises:
+            UserError: for attempts with other flags, from whose checkpoint another run would go on.
+        """
         path = run.output.with_suffix(".json")
         try:
             found = cls(path, **json.loads(path.read_text()))
         except FileNotFoundError:
-            return cls(path)
+            return cls(path, settings=run.settings)
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{path} is damaged ({error}); remove it") from None
+        if (found.settings or run.settings) != run.settings:
+            raise UserError(f"{path} is of a run with other flags: remove {path.with_suffix('')}*, or give --log_dir")
         if found.since is not None:
             last = max(file.stat().st_mtime for file in (path, run.output, *run.output.with_suffix("").rglob("*")))
             found.seconds += max(0.0, last - found.since)
             found.cpu_seconds, found.since = None, None
         return found
 
-    def begin(self, commit: str) -> None:
+    def begin(self, commit: str, settings: str) -> None:
         """Written before the command starts, so that an attempt whose end nobody sees is known."""
+        self.settings, self.finished = settings, False
         self.commits = [*dict.fromkeys([*self.commits, commit])]
         self.since = time.time()
         self._write()
 
-    def end(self, seconds: float, cpu_seconds: float) -> None:
+    def end(self, code: int, seconds: float, cpu_seconds: float) -> None:
+        """Written when the command has ended."""
+        self.finished = code == 0
         self.seconds += seconds
         self.cpu_seconds = None if self.cpu_seconds is None else self.cpu_seconds + cpu_seconds
         self.since = None
@@ -203,8 +226,12 @@ class Runner:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator["Runner"]:
-        """While this lasts, a signal ends the running command, which leaves a checkpoint, and then the driver."""
-        before = {number: signal.signal(number, self._forward) for number in FORWARDED}
+        """While this lasts, a signal ends the running command, which leaves a checkpoint, and then the driver.
+
+        One that this process was told to ignore, as by nohup, stays ignored.
+        """
+        heeded = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._forward) for number in heeded}
         try:
             yield self
         finally:
@@ -228,19 +255,26 @@ class Runner:
             Stopped: when a signal has come.
         """
         attempts = Attempts.read(run)
-        attempts.begin(commit())
+        attempts.begin(commit(), run.settings)
         began = time.monotonic()
         environment = os.environ | ({"OMP_NUM_THREADS": str(self.place.threads)} if self.place.threads else {})
         with open(run.output, "ab") as output:
             code, usage = self._wait_for(run, lock, output, environment)
-        attempts.end(time.monotonic() - began, usage.ru_utime + usage.ru_stime)
-        if self.signal is not None:
-            raise Stopped(self.signal)
+        attempts.end(code, time.monotonic() - began, usage.ru_utime + usage.ru_stime)
+        self.check()
         return code
 
-    def _wait_for(self, run: Run, lock: int, output: IO[bytes], environment: Mapping[str, str]) -> tuple[int, Any]:
+    def check(self) -> None:
+        """End here when a signal has come.
+
+        Raises:
+            Stopped: with its number.
+        """
         if self.signal is not None:
             raise Stopped(self.signal)
+
+    def _wait_for(self, run: Run, lock: int, output: IO[bytes], environment: Mapping[str, str]) -> tuple[int, Any]:
+        self.check()
         self.child = subprocess.Popen(
             [sys.executable, *run.words],
             cwd=ROOT,
@@ -274,7 +308,7 @@ def row_of(run: Run, place: Place) -> dict[str, Any]:
 
     return {
         **{name: round(value, 6) if value else value for name, value in metrics.items() if name != "seconds"},
-        **{"method": run.method, "seed": run.seed, "more": place.more},
+        **{"method": run.method, "seed": run.seed, "more": place.more, "settings": run.settings},
         "seconds": round(attempts.seconds, 1),
         "cpu_seconds": None if attempts.cpu_seconds is None else round(attempts.cpu_seconds, 1),
         "extraction_seconds": round(sum(map(float, extracted)), 1),
@@ -306,26 +340,37 @@ def commit() -> str:
 
 
 @contextlib.contextmanager
-def run_lock(run: Run, wait: bool) -> Iterator[int | None]:
+def run_lock(run: Run, runner: Runner, wait: bool) -> Iterator[int | None]:
     """The handle of a run's lock; None when another driver, or a command that has outlived its driver, has it.
 
     Args:
         run: which.
+        runner: whose signals end the waiting.
         wait: until it is free.
     """
     run.output.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(run.output.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-            return
-        except OSError:  # a file system without locks
-            pass
-        yield handle
+        free = _is_free(handle)
+        if wait and not free:
+            print(f"waiting for {run.name}, which another process is running", flush=True)
+        while wait and not free:
+            time.sleep(WAIT)
+            runner.check()
+            free = _is_free(handle)
+        yield handle if free else None
     finally:
         os.close(handle)
+
+
+def _is_free(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
 
 
 def last_line(output: Path) -> str:
