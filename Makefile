@@ -6,7 +6,7 @@ SEED ?= 0
 BENCHMARKS := startup views evaluate decode loop growth discover_step disentangle_step baselines_step
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all test-commands test-faults bench check format lock
+.PHONY: help setup quickstart test test-all test-commands test-faults bench gpu-check check format lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-all: .venv/.dev ## the long tests too
 
 bench: .venv/.done ## the benchmarks, one after the other; tables, and JSON in logs/benchmarks/ (about 15 minutes on 2 cores)
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --json logs/benchmarks/$$name.json || exit 1; done
+
+gpu-check: .venv/.done ## what only a GPU can show: right, not waiting, fast, its memory; a table, and logs/benchmarks/gpu_check.json
+	@$(BIN)/python benchmarks/gpu_check.py
 
 check: .venv/.dev ## formatting, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

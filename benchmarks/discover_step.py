@@ -33,6 +33,13 @@ def parse(words=None):
 def main(words=None) -> dict:
     """Measure, print, return the tables."""
     args = parse(words)
+    tables = measured(args)
+    measure.report(args, f"Discovery step, CIFAR10-5, batch {args.batch_size}, {args.num_heads} heads", **tables)
+    return tables
+
+
+def measured(args) -> dict:
+    """The tables."""
     import plain
     import torch
 
@@ -67,9 +74,7 @@ def main(words=None) -> dict:
     if not args.compile:  # a compiled step has no encoder to be timed inside it
         rest = 1 - first.encoder_share(args.steps)
         parts.append({"part": "all but the encoder, inside a step", "ms": 1e3 * rest * step, "share of step": rest})
-    tables = {"whole": whole, "parts": parts}
-    measure.report(args, f"Discovery step, CIFAR10-5, batch {args.batch_size}, {args.num_heads} heads", **tables)
-    return tables
+    return {"whole": whole, "parts": parts}
 
 
 class Ours:

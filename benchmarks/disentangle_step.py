@@ -99,6 +99,14 @@ class Turns:
         self.optimizer.step()
         self.ours.means.update(losses)
 
+    def flops(self, views: list[Tensor]) -> float:
+        """Of one forward and backward pass, counted."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            self.step(views)
+        return counter.get_total_flops()
+
     def plain_step(self, views: list[Tensor]) -> None:
         plain_step(self.plain.model, self.plain_optimizer, views, self.device)
 

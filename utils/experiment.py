@@ -207,11 +207,11 @@ def _trainer(
     return trainer
 
 
-def compile_step(module: pl.LightningModule) -> None:
+def compile_step(module: pl.LightningModule, backend: str = "inductor") -> None:
     """Compile the network, and the objective where it is a method ``compute_losses``; their values stay the same."""
-    module.model.compile()  # type: ignore[union-attr, operator]
+    module.model.compile(backend=backend)  # type: ignore[union-attr, operator]
     if hasattr(module, "compute_losses"):
-        module.compute_losses = torch.compile(module.compute_losses)  # type: ignore[assignment, arg-type]
+        module.compute_losses = torch.compile(module.compute_losses, backend=backend)  # type: ignore[assignment, arg-type]
 
 
 def _settle_number(args: argparse.Namespace, stage: str) -> None:
