@@ -37,6 +37,7 @@ class _GroupLinear(torch.autograd.Function):
         return torch.baddbmm(bias[:, None], x, weight.mT)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
-        return grad @ weight, grad.mT @ x, grad.sum(1)
+        # Features of a frozen backbone need no gradient: half of the work of a step on them.
+        return grad @ weight if ctx.needs_input_grad[0] else None, grad.mT @ x, grad.sum(1)

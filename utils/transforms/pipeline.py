@@ -101,7 +101,8 @@ class ViewPipeline:
     @torch.no_grad()
     def _compute(self, images: Tensor, spec: ViewSpec, crop: CropParams | None, finish: FinishParams) -> Tensor:
         """Crop, unless there is None, and the rest; piece by piece on the CPU, at once on other devices."""
-        total, views = len(images), []
+        total, shape = len(images), (len(images), 3, spec.size, spec.size)
+        views = torch.empty(shape, device=images.device, memory_format=torch.channels_last)
         piece = max(1, CPU_PIXELS // spec.size**2) if images.device.type == "cpu" else total
         with torch.autocast(images.device.type, enabled=False):
             for start in range(0, total, piece):
@@ -111,8 +112,9 @@ class ViewPipeline:
                     part = functional.resized_crop(
                         *_padded(part, here.box, spec), spec.size, here.flip, spec.interpolation
                     )
-                views.append(self.normalize(augment(part, spec, rows(finish, start, start + piece))))
-        return views[0] if len(views) == 1 else torch.cat(views)
+                part = augment(part, spec, rows(finish, start, start + piece))
+                self.normalize(part, views[start : start + piece])
+        return views
 
 
 def worker_crops(image: Image.Image, views: Sequence[ViewSpec], generator: Generator) -> list[Tensor]:

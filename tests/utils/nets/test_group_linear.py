@@ -50,3 +50,11 @@ def test_autocast_computes_in_its_type_and_keeps_that_of_the_weights(layers):
 def test_gradients_have_the_layout_of_the_weights(layers):
     group_linear(torch.randn(H, N, D), layers).sum().backward()
     assert all(layer.weight.grad.is_contiguous() for layer in layers)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_inputs_without_a_gradient_cost_no_product(layers, wanted):
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        group_linear(torch.randn(H, N, D, requires_grad=wanted), layers).sum().backward()
+    products = [event for event in seen.events() if event.name == "aten::bmm"]
+    assert len(products) == 1 + wanted  # of the weights, and of the inputs where they are wanted

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.utils.transforms.samples import KINDS, from_pil, sample_images, to_pil
 from utils.data.specs import DATASETS
-from utils.transforms import color, functional, pipeline
+from utils.transforms import augment, color, functional, pipeline
 from utils.transforms.draw import FinishParams, draw_crop, draw_finish, draw_view
 from utils.transforms.pipeline import ViewPipeline, worker_crops
 from utils.transforms.spec import Blur, Jitter, PadCrop, ResizedCrop, ViewSpec
@@ -32,6 +32,12 @@ EVERYTHING = ViewSpec(
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def every_view_at_once(monkeypatch):
+    """As on an accelerator: no number of images that depends on what was drawn."""
+    monkeypatch.setattr(augment, "DRAWN_ALONE", ())
 
 
 @pytest.mark.parametrize("dataset", [CIFAR, DIGITS], ids=lambda dataset: dataset.name)
@@ -78,6 +84,15 @@ def test_pieces_do_not_show(monkeypatch):
     for ours, expected in zip(views(images, seeded()), whole, strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
         assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("spec", [EVERYTHING, CIFAR.large, DIGITS.large], ids=lambda spec: f"{spec.size}")
+def test_operations_for_drawn_views_alone_do_not_show(spec, every_view_at_once, monkeypatch):
+    images, views = sample_images("photo", 40, spec.size), ViewPipeline([spec, spec], *RAW)
+    at_once = views(images, seeded())
+    monkeypatch.undo()
+    for ours, expected in zip(views(images, seeded()), at_once, strict=True):
+        assert torch.equal(ours, expected)
 
 
 def test_finish_does_to_crops_what_arrays_get():
@@ -203,14 +218,14 @@ def test_the_guard_sees_waiting(wait):
 
 
 @pytest.mark.parametrize("spec", [EVERYTHING, CIFAR.large, CIFAR.small, DIGITS.large], ids=lambda spec: f"{spec.size}")
-def test_nothing_waits_for_the_device(spec):
+def test_nothing_waits_for_the_device(spec, every_view_at_once):
     images, views = sample_images("noise", 4), ViewPipeline([spec, spec], MEAN, STD)
     with NoWaiting():
         views(images, seeded())
         views.finish([images[..., : spec.size, : spec.size]] * 2, seeded())
 
 
-def test_views_compile_without_a_break():
+def test_views_compile_without_a_break(every_view_at_once):
     images, views = sample_images("photo", 4), ViewPipeline([EVERYTHING], MEAN, STD)
     params = draw_view(EVERYTHING, 4, 32, 32, seeded())
     compiled = torch.compile(views.apply, fullgraph=True, backend="eager")
