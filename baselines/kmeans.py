@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method("kmeans", "k-means", "Classic", (72.5, 56.3, 28.3, 71.9))
+METHOD = cli.Method("kmeans", "k-means", "Classic", (72.5, 56.3, 28.3, 71.9), stage="features")
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("features", doc=__doc__)
 

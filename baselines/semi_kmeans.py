@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method("semi_kmeans", "semi-supervised k-means", "CVPR'22", (None, None, None, None))
+METHOD = cli.Method("semi_kmeans", "semi-supervised k-means", "CVPR'22", (None, None, None, None), stage="features")
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("features", doc=__doc__)
 

@@ -24,7 +24,7 @@ def test_the_names_are_beside_the_published_keys(tiny_run, tmp_path):
     assert all(isinstance(value, torch.Tensor) for value in weights.values())
     network = copy.deepcopy(tiny_run[1].lightning_module.model)
     assert not network.load_state_dict(weights, strict=False).unexpected_keys  # as any program would
-    files.save_weights(tmp_path / "x.cp", network, ["caf\udce9", "a\nb"])
+    files.save_weights(tmp_path / "x.cp", network.state_dict(), ["caf\udce9", "a\nb"])
     assert class_names_of(files.load_torch(tmp_path / "x.cp")) == ["caf\udce9", "a\nb"]
     assert class_names_of(files.load_torch(tiny_run[0] / "last.ckpt")) is None
 

@@ -69,9 +69,7 @@ def parse(words):
     """The stage and the settings of a command, ``main_*.py`` first."""
     if words[0] == "-m":
         method = baseline_module(words[1].removeprefix("baselines.")).METHOD
-        if method.name in ("kmeans", "semi_kmeans"):
-            return "features", cli.parse("features", words[2:])
-        return "discover", cli.parse("discover", words[2:], method=method)
+        return method.stage, cli.parse(method.stage, words[2:], method=method)
     stage, factors = stage_and_factors(words[0])
     return stage, cli.parse(stage, [word for word in words[1:] if word != "--print_config"], factors=factors)
 

@@ -44,11 +44,13 @@ from utils.training.nonfinite import NonFinite
 from utils.training.signals import Interruptions
 
 
-def pretrain(args: argparse.Namespace) -> pl.Trainer:
-    """Supervised pretraining on the labelled classes; leaves ``<checkpoint_dir>/<run name>.cp``."""
-    target = Path(args.checkpoint_dir) / f"{cli.run_name(args, 'pretrain')}.cp"
+def pretrain(args: argparse.Namespace, pretrainer: type[Pretrainer] = Pretrainer) -> pl.Trainer:
+    """Pretraining, supervised on the labelled classes by default; leaves ``<checkpoint_dir>/<run name>.cp``."""
+    args.baseline = pretrainer.method.name if pretrainer.method else None
+    stage = args.baseline or "pretrain"
+    target = Path(args.checkpoint_dir) / f"{cli.run_name(args, stage)}.cp"
     require_target("checkpoint_dir", target)
-    return _fit(Pretrainer, args, "pretrain", [callbacks.SavePretrained(target)])
+    return _fit(pretrainer, args, stage, [callbacks.SavePretrained(target)])
 
 
 def discover(discoverer: type[Discoverer], args: argparse.Namespace) -> pl.Trainer:
@@ -111,7 +113,8 @@ def _fit(
         _settle_number(args, stage)
     if stage in NCD_DATA and args.backbone:
         args.backbone_data = asdict(backbone_data(args.backbone, args.backbone_size))
-    datamodule = get_datamodule(args, "discover" if stage in DISCOVERING else stage)
+    mode = "discover" if stage in DISCOVERING else getattr(module_class, "images", stage)
+    datamodule = get_datamodule(args, mode)
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
     _require_batches(args, datamodule)

@@ -195,13 +195,13 @@ def has_intact_digest(path: str | Path) -> bool:
     return comment == DIGEST + sha256.hexdigest().encode()
 
 
-def save_weights(path: str | Path, network: torch.nn.Module, class_names: Sequence[str] | None = None) -> None:
+def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], class_names: Sequence[str] | None = None) -> None:
     """The bare ``state_dict`` of a network, on the CPU, whole or not at all.
 
     Names of the classes are an attribute of the mapping, as PyTorch's own ``_metadata`` is: no key is added, and a
     program that knows nothing of them reads the file as ever.
     """
-    weights = OrderedDict((name, value.detach().cpu().contiguous()) for name, value in network.state_dict().items())
+    weights = OrderedDict((name, value.detach().cpu().contiguous()) for name, value in state.items())
     if class_names:
         weights.class_names = [str(name) for name in class_names]  # type: ignore[attr-defined]
     save_torch(path, weights)

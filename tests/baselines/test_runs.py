@@ -1,6 +1,5 @@
 """Every method of baselines/: a run, its checkpoint in the other mains, going on, the command line."""
 
-import ast
 import os
 import shlex
 import signal
@@ -128,13 +127,7 @@ def test_the_file_says_what_it_is(name):
     assert set(module.METHOD.flags) <= known
     command = text[text.index(f"python -m baselines.{name}") :].split("\n\n")[0]
     words = shlex.split(command.replace("\\\n", " "))[3:]
-    calls = [call for call in ast.walk(ast.parse(Path(module.__file__).read_text())) if is_parse(call)]
-    stage = calls[0].args[0].value
-    cli.parse(stage, words, method=module.METHOD if stage == "discover" else None)
-
-
-def is_parse(node):
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "cli.parse"
+    cli.parse(module.METHOD.stage, words, method=module.METHOD)
 
 
 def test_every_flag_belongs_to_a_method_and_the_table_has_all():

@@ -19,7 +19,7 @@ PAIR_DIGITS = {"rampup_length": 16, "freeze_early": False}
 
 @dataclass(frozen=True)
 class Method:
-    """One method: a file ``baselines/<name>.py`` with this row and a ``Discoverer``.
+    """One method: a file ``baselines/<name>.py`` with this row and, where it discovers, a ``Discoverer``.
 
     Args:
         name: of the file.
@@ -31,6 +31,7 @@ class Method:
         recipe: flag -> default, as published; those that a dataset brings win.
         always: flag -> default that wins over the dataset's, where the method would be another one without it.
         digits: the same for the dataset ``digits`` alone.
+        stage: whose flags its command has.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Method:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     always: Mapping[str, Any] = field(default_factory=dict)
     digits: Mapping[str, Any] = field(default_factory=dict)
+    stage: str = "discover"
 
     @property
     def rows(self) -> list[Flag]:

@@ -25,8 +25,8 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
             ``num_unlabeled_estimated`` the number of novel classes says nothing about the data. ``backbone_data``
             holds the fields of :class:`utils.transforms.spec.BackboneData`, or is None. With ``train`` frozen the
             datamodule waits for features (:class:`utils.data.features.datamodule.FeatureDataModule`).
-        mode: ``pretrain`` (labelled classes only), ``discover`` (everything, labels of novel classes hidden), or
-            ``disentangle`` (everything, all labels hidden; the flags of
+        mode: ``pretrain`` (labelled classes only), ``discover`` (everything, labels of novel classes hidden), ``all``
+            (the same images, one stream), or ``disentangle`` (everything, all labels hidden; the flags of
             :class:`utils.data.disentangling_datamodule.ContrastiveDataModule`).
 
     Raises:
@@ -39,7 +39,8 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
     from utils.data.features.datamodule import FeatureDataModule
     from utils.transforms.spec import BackboneData
 
-    small_crops = {"pretrain": 0, "discover": args.num_small_crops if getattr(args, "multicrop", False) else 0}
+    small = args.num_small_crops if getattr(args, "multicrop", False) else 0
+    small_crops = {"pretrain": 0, "all": 0, "discover": small}
     if mode not in small_crops:
         raise ValueError(f"unknown mode '{mode}'; known are {', '.join(small_crops)}, disentangle")
     named, backbone = args.labeled_classes, getattr(args, "backbone_data", None)

@@ -24,7 +24,11 @@ from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.pipeline import ViewPipeline
 from utils.transforms.spec import BackboneData, ViewSpec
 
-LOADERS = {"pretrain": ("lab/test",), "discover": ("unlab/train", "unlab/test", "lab/test")}
+LOADERS = {
+    "pretrain": ("lab/test",),
+    "all": ("lab/test", "unlab/test"),
+    "discover": ("unlab/train", "unlab/test", "lab/test"),
+}
 
 
 class NCDDataModule(ImageDataModule):
@@ -36,7 +40,7 @@ class NCDDataModule(ImageDataModule):
     Evaluation batches are (one view, truth): 0..L-1 labelled, L..L+U-1 novel, -1 where nobody knows.
 
     Args:
-        mode: ``pretrain`` or ``discover``.
+        mode: ``pretrain``, ``all`` (the images of discovery, for methods that need no label) or ``discover``.
         dataset: a name of :data:`utils.data.specs.DATASETS`, or ``npz:<file>``.
         data_dir: folder with the data.
         batch_size: on each process; must not exceed the number of training images.

@@ -16,8 +16,8 @@ from utils.losses.pairwise import pair_bce, pairs_of, rank_statistics
 from utils.losses.semi_supervised import consistency, labeled_cross_entropy, rampup
 from utils.methods.discoverer import Discoverer
 from utils.nets.cosine_net import CosineNet
+from utils.nets.pretrained_weights import freeze_early
 
-EARLY = ("conv1", "bn1", "layer1", "layer2", "layer3")  # of the ResNet: not trained after pretraining
 Term = tuple[float | Tensor, Tensor]
 
 
@@ -42,9 +42,7 @@ class PairDiscoverer(Discoverer):
         if self.hparams["multicrop"] or self.hparams["num_large_crops"] != 2:
             raise UserError(f"{name} compares two views: leave --multicrop away and --num_large_crops at 2")
         self.register_buffer("ramp", torch.tensor(1.0))
-        if self.hparams["freeze_early"] and self.hparams["pretrained"] and not self.hparams["backbone"]:
-            for part in EARLY:
-                getattr(self.model.encoder, part).requires_grad_(False)
+        freeze_early(self.model.encoder, self.hparams)
 
     def network(self, **sizes: Any) -> CosineNet:
         return CosineNet(**sizes)

@@ -5,18 +5,19 @@ V views, B samples, L labelled classes.
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.cli.methods import Method
 from utils.cli.settings import resolve
 from utils.data.specs import dataset_spec
 from utils.methods.backbone_settings import backbone_of
 from utils.nets import MultiHeadResNet
-from utils.nets.pretrained_weights import load_pretrained
+from utils.nets.pretrained_weights import freeze_early, load_pretrained
 from utils.training.epoch_means import EpochMeans, log_epoch
 from utils.training.optimization import FLAGS, sgd_warmup_cosine
 
@@ -28,9 +29,12 @@ class Pretrainer(pl.LightningModule):
         **flags: named as the command-line flags of pretraining; those not given take the flags' defaults.
     """
 
+    method: ClassVar[Method | None] = None  # of baselines/, with defaults of its own
+    images: ClassVar[str] = "pretrain"  # mode of the datamodule
+
     def __init__(self, **flags: Any) -> None:
         super().__init__()
-        settings = resolve("pretrain", flags)
+        settings = resolve("pretrain", flags, method=self.method)
         encoder = backbone_of(settings)
         if encoder is not None:
             settings["backbone_data"] = asdict(encoder.data)
@@ -45,8 +49,18 @@ class Pretrainer(pl.LightningModule):
             encoder=encoder,
         )
         if settings["pretrained"]:
-            load_pretrained(self.model, settings["pretrained"], settings["class_names"])
+            load_pretrained(self.model, settings["pretrained"], settings["class_names"], encoder_alone=True)
+        freeze_early(self.model.encoder, settings)
         self.means = EpochMeans()
+
+    def answers(self, views: Sequence[Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n, K) of all views, and what they should say (n,)."""
+        logits = self.model(views)["logits_lab"]  # (V, B, L)
+        return logits.flatten(0, 1), labels.repeat(len(logits))
+
+    def to_save(self) -> tuple[dict[str, Tensor], list[str] | None]:
+        """The ``state_dict`` that the next stage starts from, and the names of its labelled classes."""
+        return self.model.state_dict(), self.hparams["class_names"]
 
     def on_train_epoch_start(self) -> None:
         self.lr = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
@@ -54,8 +68,8 @@ class Pretrainer(pl.LightningModule):
     def training_step(self, batch: tuple[Sequence[Tensor], Tensor], batch_idx: int) -> Tensor:
         views, labels = batch
         self.model.normalize_prototypes()
-        logits = self.model(views)["logits_lab"] / self.hparams["temperature"]  # (V, B, L)
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))  # mean over views and samples
+        logits, targets = self.answers(views, labels)
+        loss = F.cross_entropy(logits / self.hparams["temperature"], targets)  # mean over views and samples
         self.means.update({"loss_supervised": loss})
         return loss
 
@@ -65,12 +79,12 @@ class Pretrainer(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._totals = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss, correct, samples
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         images, labels = batch
-        logits = self.model(images)["logits_lab"]  # (B, L)
-        loss = F.cross_entropy(logits, labels, reduction="sum")  # without temperature, as published
-        correct = (logits.argmax(dim=-1) == labels).sum()
-        self._totals += torch.stack([loss.double(), correct.double(), torch.full_like(loss.double(), len(labels))])
+        logits, targets = self.answers([images], labels)
+        loss = F.cross_entropy(logits, targets, reduction="sum")  # without temperature, as published
+        correct = (logits.argmax(dim=-1) == targets).sum()
+        self._totals += torch.stack([loss.double(), correct.double(), torch.full_like(loss.double(), len(targets))])
 
     def on_validation_epoch_end(self) -> None:
         loss, correct, samples = self.trainer.strategy.reduce(self._totals, reduce_op="sum").tolist()

@@ -1,6 +1,7 @@
 """Pretrained weights into a discovery network: the encoder and the labelled head, nothing silently left out."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -9,9 +10,12 @@ from utils.files import class_names_of, load_torch
 
 ENCODER = "encoder."
 TAKEN = (ENCODER, "head_lab.")
+EARLY = ("conv1", "bn1", "layer1", "layer2", "layer3")  # of the ResNet
 
 
-def load_pretrained(model: nn.Module, path: str, class_names: Sequence[str] | None = None) -> None:
+def load_pretrained(
+    model: nn.Module, path: str, class_names: Sequence[str] | None = None, encoder_alone: bool = False
+) -> None:
     """Fill ``encoder.*`` and ``head_lab.*`` of a network from a bare ``state_dict`` with the published names.
 
     Args:
@@ -19,6 +23,7 @@ def load_pretrained(model: nn.Module, path: str, class_names: Sequence[str] | No
         path: the file that ``main_pretrain.py`` leaves, or a published one; heads of novel classes in it are not read.
         class_names: of this run's labelled classes, in the order of their prototypes; where the file says its own
             (published ones do not), these have to be the same.
+        encoder_alone: whether a file without a labelled head will do, such as ``baselines/rotnet.py`` leaves.
 
     Raises:
         UserError: when the file is absent or of another format, or when a tensor is missing, too many or of another
@@ -30,6 +35,13 @@ def load_pretrained(model: nn.Module, path: str, class_names: Sequence[str] | No
     wanted = {name: value for name, value in model.state_dict().items() if name.startswith(TAKEN)}
 
     head = "head_lab.prototypes.weight"
+    if given and head not in given:
+        if not encoder_alone:
+            raise UserError(
+                f"--pretrained {path} holds no labelled head ({head} is missing): it is of self-supervision; give it "
+                "to main_pretrain.py --pretrained, and what that leaves here"
+            )
+        wanted.pop(head)
     if head in given and given[head].dim() == 2 and len(given[head]) != len(wanted[head]):
         held, asked = len(given[head]), len(wanted[head])
         raise UserError(f"--pretrained {path} holds {held} labelled prototypes but --num_labeled_classes is {asked}")
@@ -47,6 +59,13 @@ def _require_classes(path: str, theirs: list[str], ours: list[str]) -> None:
         place = next(place for place, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other)
         raise UserError(f"{given}, in another order from class {place} on: give both stages the same --labeled_classes")
     raise UserError(f"{given}: give the dataset and --labeled_classes of pretraining, or other weights")
+
+
+def freeze_early(encoder: nn.Module, settings: Mapping[str, Any]) -> None:
+    """Train the last stage alone of a ResNet that starts from pretrained weights, with ``--freeze_early``."""
+    if settings["freeze_early"] and settings["pretrained"] and not settings["backbone"]:
+        for part in EARLY:
+            getattr(encoder, part).requires_grad_(False)
 
 
 def load_encoder(model: nn.Module, path: str) -> None:

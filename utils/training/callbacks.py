@@ -145,7 +145,7 @@ class SavePretrained(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if has_trained(trainer):
-            files.save_weights(self.path, pl_module.model, pl_module.hparams["class_names"])  # type: ignore[arg-type]
+            files.save_weights(self.path, *pl_module.to_save())  # type: ignore[operator]
             say(f"weights   {self.path}")
 
 

@@ -80,7 +80,7 @@ class ModelFiles(Checkpoint):
 
     @rank_zero_only
     def _write(self, path: Path, network: Any) -> None:
-        files.save_weights(path, network)
+        files.save_weights(path, network.state_dict())
 
 
 class Pictures(Checkpoint):

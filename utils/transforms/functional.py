@@ -130,6 +130,18 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
+def quarter_turns(images: Tensor) -> Tensor:
+    """Images turned by 0, 90, 180 and 270 degrees, counter-clockwise.
+
+    Args:
+        images: (B, 3, H, H).
+
+    Returns:
+        (4B, 3, H, H): all images by 0, then all by 90, and so on.
+    """
+    return torch.cat([torch.rot90(images, turns, dims=(2, 3)) for turns in range(4)])
+
+
 def blur_weights(sigma: Tensor, size: int, kernel_size: int) -> Tensor:
     """Matrices of the Gaussian blur of an axis with reflected borders.
 
