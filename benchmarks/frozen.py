@@ -1,118 +1,23 @@
 #!/usr/bin/env python
-"""Discovery on the features of a frozen backbone: accuracy beside k-means on the same features, and speed.
+"""Speed on the features of a frozen backbone: python benchmarks/frozen.py.
 
-python benchmarks/frozen.py results --data_dir data --json logs/benchmarks/frozen.json
-python benchmarks/frozen.py results --split CIFAR100-20 --mains all --seeds 0 --data_dir data --json FILE
-python benchmarks/frozen.py speed
-
-`results` runs each main with each seed through its command line; rows that are in --json already are not run again, and
-features that are in --feature_cache are not extracted again. `speed` compares extraction with the bare forward pass of
-the backbone, and epochs on features with the heads' matrix products.
+Compares extraction with the bare forward pass of the backbone, and epochs on features with the heads' matrix products.
+Accuracy is measured by scripts/compare.py.
 """
 
 import argparse
-import json
-import statistics
-from pathlib import Path
 
-import commands
 import measure
-
-MAINS = {
-    "UNO v2": "main_discover.py",
-    "inter": "main_discover_inter.py",
-    "intra": "main_discover_intra.py",
-    "IIC": "main_discover_inter_intra.py",
-    "MSE": "main_discover_mse.py",
-}
-SPLITS = {  # the class counts, and the over-clustering of the published runs
-    "CIFAR10-5": ("CIFAR10", 5, 5, 10),
-    "CIFAR100-20": ("CIFAR100", 80, 20, 5),
-    "CIFAR100-50": ("CIFAR100", 50, 50, 3),
-}
-KEYS = {
-    "novel, test": "unlab/test/acc/best",
-    "novel, train": "unlab/train/acc/best",
-    "known, test": "lab/test/acc",
-    "joint, all": "joint/all",
-}
 
 
 def main(words=None) -> dict:
     """Measure, print, return the table."""
     flags = measure.parser(__doc__)
-    flags.add_argument("what", choices=["results", "speed"])
-    flags.add_argument("--split", default="CIFAR10-5", choices=list(SPLITS))
-    flags.add_argument("--mains", default="UNO v2,IIC", help="names, comma-separated, or all")
-    flags.add_argument("--seeds", default="0,1,2")
-    flags.add_argument("--data_dir", default="data")
-    flags.add_argument("--feature_cache", default="data/features")
-    flags.add_argument("--log_dir", default="logs/benchmarks/frozen")
     flags.add_argument("--backbone", default="lite0")
     flags.add_argument("--backbone_size", type=int, default=96)
     flags.add_argument("--feature_views", type=int, default=6)
-    flags.add_argument("--images", type=int, default=512, help="of speed")
-    flags.add_argument("--more", default="", help="further flags of the mains, such as '--max_epochs 40'")
+    flags.add_argument("--images", type=int, default=512)
     args = measure.start(flags, words)
-    return {"results": results, "speed": speed}[args.what](args)
-
-
-def results(args: argparse.Namespace) -> dict:
-    """The mains and k-means, seed by seed; then means."""
-    rows = commands.rows_of(args.json)
-    names = list(MAINS) if args.mains == "all" else args.mains.split(",")
-    for name in ["k-means", *names]:
-        for seed in map(int, args.seeds.split(",")):
-            if not any((row["split"], row["method"], row["seed"]) == (args.split, name, seed) for row in rows):
-                rows.append({"split": args.split, "method": name, "seed": seed, **one(args, name, seed)})
-                measure.report(args, "Discovery on features of a frozen backbone", rows=rows, means=means(rows))
-    return {"rows": rows, "means": means(rows)}
-
-
-def one(args: argparse.Namespace, name: str, seed: int) -> dict:
-    """A run of its own process: metrics, seconds of the whole command and of the extraction in it."""
-    dataset, labeled, novel, overcluster = SPLITS[args.split]
-    run = f"{args.split}-{name.replace(' ', '_')}-{seed}"
-    common = ["--dataset", dataset, "--data_dir", args.data_dir, "--num_labeled_classes", labeled]
-    common += ["--num_unlabeled_classes", novel, "--backbone", args.backbone, "--backbone_size", args.backbone_size]
-    common += ["--feature_cache", args.feature_cache, "--seed", seed, "--log_dir", args.log_dir, "--run_name", run]
-    if name == "k-means":
-        command, metrics = ["scripts/baselines.py", *common], Path(args.log_dir) / run / "kmeans" / "metrics.json"
-    else:
-        command = [MAINS[name], *common, *recipe(args, overcluster)]
-        metrics = Path(args.log_dir) / run / "metrics.json"
-    times = commands.run(command, args.threads)
-    found = json.loads(metrics.read_text())
-    return {**{key: found.get(long) for key, long in KEYS.items()}, **times}
-
-
-def recipe(args: argparse.Namespace, overcluster: int) -> list:
-    """The settings of docs/features.md."""
-    settings = {"num_heads": 4, "hidden_dim": 256, "proj_dim": 64, "overcluster_factor": overcluster, "max_epochs": 30}
-    settings |= {"warmup_epochs": 2, "base_lr": 0.1, "epsilon_sk": 0.02, "check_val_every_n_epoch": 30}
-    settings |= {"feature_views": args.feature_views, "num_sanity_val_steps": 0}
-    words = [word for name, value in settings.items() for word in (f"--{name}", value)]
-    return [*words, "--no-wandb", "--no-report", *args.more.split()]
-
-
-def means(rows: list[dict]) -> list[dict]:
-    """Mean over seeds, in percent, and the largest time of a command."""
-    groups: dict[tuple, list[dict]] = {}
-    for row in rows:
-        groups.setdefault((row["split"], row["method"]), []).append(row)
-    return [
-        {
-            **{"split": split, "method": method, "seeds": len(group)},
-            **{key: 100 * statistics.mean(row[key] for row in group) for key in KEYS},
-            "novel, test, each": " ".join(f"{100 * row['novel, test']:.1f}" for row in group),
-            "longest, s": max(row["seconds"] for row in group),
-        }
-        for (split, method), group in groups.items()
-    ]
-
-
-def speed(args: argparse.Namespace) -> dict:
-    """Extraction beside the bare forward pass, and epochs on features beside the heads' matrix products."""
     measure.memory_as_in_a_run(args.device)
     row = {"extraction": extraction_speed(args), "epoch": epoch_speed(args)}
     measure.report(args, "Speed on features of a frozen backbone", **{name: [value] for name, value in row.items()})

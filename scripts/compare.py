@@ -4,10 +4,11 @@
     python scripts/compare.py --list
     python scripts/compare.py digits --threads 1
     python scripts/compare.py digits --table
+    python scripts/compare.py --docs
 
 Stop it at any time and call it again: a finished row is not run again, a half-done run goes on from its last
 checkpoint. Several of them may work on one protocol. Failures are listed at the end; the exit code is then 1. The
-protocols are in config/protocols.yaml.
+protocols are in config/protocols.yaml; docs/comparing.md says more.
 """
 
 import argparse
@@ -24,13 +25,14 @@ from utils.errors import UserError
 RESULTS = ROOT / "results"
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
+def command_line() -> argparse.ArgumentParser:
+    """The flags."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("protocol", nargs="?", help="a name of --list")
     parser.add_argument("--list", action="store_true", help="list the protocols with their hours, and stop")
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
     parser.add_argument("--plot", metavar="FILE.png", type=Path, help="draw what is there, a point a seed, and stop")
+    parser.add_argument("--docs", action="store_true", help="write all tables of README and docs anew, and stop")
     parser.add_argument("--methods", help="comma-separated [all of the protocol]")
     parser.add_argument("--seeds", help="comma-separated [all of the protocol]")
     parser.add_argument("--threads", type=int, help="of torch in each run [torch's choice]")
@@ -41,7 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--more", default="", help="further flags of the runs, as in --more='--max_epochs 2'")
     parser.add_argument("--protocols", type=Path, default=protocols.PROTOCOLS, help="[config/protocols.yaml]")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args()
+    return parser
 
 
 def main(args: argparse.Namespace) -> int:
@@ -49,6 +51,9 @@ def main(args: argparse.Namespace) -> int:
     known = protocols.read_protocols(args.protocols)
     if args.list:
         print(listing(known, args.results))
+        return 0
+    if args.docs:
+        write_documents(known, args.results)
         return 0
     if args.protocol not in known:
         given = f"there is no protocol {args.protocol}" if args.protocol else "a protocol is needed"
@@ -76,15 +81,28 @@ def listing(known: dict, results: Path) -> str:
     return "\n".join(lines)
 
 
+def write_documents(known: dict, results: Path) -> None:
+    """The pages whose tables are not what the rows say."""
+    from utils.comparison.documents import refreshed
+    from utils.files import write_text
+
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        before = page.read_text()
+        if (after := refreshed(before, known, results)) != before:
+            write_text(page, after)
+            print(f"{page.relative_to(ROOT)} is written anew")
+
+
 def show(args: argparse.Namespace, protocol: protocols.Protocol, methods: list[str], table: Path) -> int:
     """Print the table, draw the picture."""
+    from utils.comparison.documents import command_of
     from utils.comparison.plots import dot_plot
     from utils.comparison.rows import read_rows
     from utils.comparison.tables import markdown
 
     rows = read_rows(table)
     if args.table:
-        print(markdown(protocol, rows, methods, args.more, f"python scripts/compare.py {protocol.name}"))
+        print(markdown(protocol, rows, methods, args.more, command_of(protocol.name)))
     if args.plot:
         dot_plot(protocol, rows, methods, args.more, args.plot)
     return 0
@@ -119,4 +137,4 @@ def run(
 
 
 if __name__ == "__main__":
-    cli.run(main, parse())
+    cli.run(main, command_line().parse_args())

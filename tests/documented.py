@@ -140,6 +140,7 @@ ELSEWHERE = {  # pattern of a command -> where it is tried, or why not
     r"make [\w-]+": "the targets' own commands",
     r"source ": "of the shell",
     r"python benchmarks/": "tests/benchmarks",
+    r"python scripts/compare\.py": "tests/utils/comparison",
     r"(HYPOTHESIS_EXAMPLES=\d+ )?pytest ": "a test",
     r"torchrun |srun |#|code=|if |exit ": "needs several machines",
     r"pip install|\.venv/bin/pip|git ": "the network",

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 import torch
 
+from scripts.compare import command_line
 from utils import cli
 from utils.cli.flags import FAMILIES
+from utils.comparison.protocols import chosen, read_protocols
 from utils.data.specs import DIGITS_DEFAULTS
 from utils.methods.named import baseline_module
 
@@ -27,6 +29,7 @@ ENTRIES = [path for path in SHELL if path.name in ("pretrain.sh", "discover.sh",
 MAINS_OF_CD = [ROOT / "train.py", ROOT / "evaluate.py"]
 NOT_OURS = {"--help"}  # argparse's own
 NOT_OURS |= {"--list"}  # of python -m baselines
+NOT_OURS |= {option for action in command_line()._actions for option in action.option_strings}  # scripts/compare.py
 NOT_OURS |= {"--no-deps", "--disable-pip"}  # pip-audit's
 NOT_OURS |= {"--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint"}  # torchrun's
 NOT_OURS |= {"--ntasks-per-node", "--gpus-per-node", "--requeue", "--signal", "--open-mode"}  # SLURM's
@@ -131,6 +134,24 @@ def test_flags_that_are_named_exist():
         text = re.sub(r"python benchmarks/.*", "", path.read_text())  # they have flags of their own
         for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", text):
             assert flag in flags | NOT_OURS or flag.startswith("--factor_"), f"{path.name}: {flag}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    sorted(
+        {
+            w
+            for p in PAGES
+            for w in re.findall(r"python scripts/compare\.py ([^`\n]*?)(?: -->|$|`)", p.read_text(), re.M)
+        }
+    ),
+)
+def test_comparisons_that_are_documented_exist(words):
+    args = command_line().parse_args(shlex.split(words))
+    protocols = read_protocols()
+    assert args.list or args.docs or args.protocol in protocols
+    if args.methods:
+        chosen(args.methods, list(protocols[args.protocol].methods), "--methods")
 
 
 @pytest.mark.parametrize(

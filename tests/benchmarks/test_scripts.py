@@ -18,7 +18,7 @@ SMALL = {
     "loop": "--image_size 8 --width 8 --epochs 1 --limit_train_batches 1",
     "disentangle_step": "--batch_size 4 --steps 1 --width 8 --image_size 16",
     "baselines_step": "--batch_size 4 --rounds 1 --width 8",
-    "frozen": "speed --images 64 --backbone_size 32 --feature_views 2",
+    "frozen": "--images 64 --backbone_size 32 --feature_views 2",
 }
 
 

@@ -7,7 +7,7 @@ from utils.comparison.protocols import Protocol
 from utils.comparison.rows import Row, mean_and_deviation, numbers
 from utils.errors import UserError
 
-KEY, NAME = "unlab/test/acc/best", "accuracy on novel test images (%), best head"
+KEY = "unlab/test/acc/best"
 
 
 def dot_plot(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], more: str, path: Path) -> None:
@@ -23,20 +23,18 @@ def dot_plot(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], mo
             values[method] = found
     if not values:
         raise UserError(f"{protocol.name} has no rows to show; run it first")
-    from matplotlib.figure import Figure
-
-    from utils.report.plots.style import save_png
+    from utils.report.plots.style import COLORS, INK, new_figure, save_png
 
     order = sorted(values, key=lambda method: mean_and_deviation(values[method])[0])
-    figure = Figure(figsize=(7, 1 + 0.3 * len(order)), layout="constrained")
+    figure = new_figure(7, 1 + 0.3 * len(order))
     axes = figure.add_subplot()
     for place, method in enumerate(order):
         mean, _ = mean_and_deviation(values[method])
-        axes.plot(values[method], [place] * len(values[method]), "o", color="tab:blue", alpha=0.55, markersize=5)
-        axes.plot([mean], [place], "|", color="black", markersize=14, markeredgewidth=2)
+        axes.plot(values[method], [place] * len(values[method]), "o", color=COLORS[0], alpha=0.6, markersize=5)
+        axes.plot([mean], [place], "|", color=INK, markersize=14, markeredgewidth=2)
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(-0.7, len(order) - 0.3)
-    axes.set_xlabel(f"{NAME}; a point a seed, the line is the mean")
+    axes.set_xlabel("accuracy on novel test images (%), best head; a point a seed, the line is the mean")
     axes.set_title(protocol.name)
-    axes.grid(axis="x", alpha=0.3)
+    axes.grid(axis="both", alpha=0.3)
     save_png(figure, path)

@@ -26,13 +26,15 @@ def markdown(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], mo
         more: further flags of the rows that are shown.
         command: that continues what is missing.
     """
+    rows = [row for row in rows if row["more"] == more and int(row["seed"]) in protocol.seeds]
+    if not rows:
+        return f"Nothing is measured yet; `{command}` begins."
     names = [*([PRETRAINING] if protocol.pretraining is not None else []), *methods]
     lines = ["| accuracy (%), best head | " + " | ".join(COLUMNS) + " | CPU seconds | seeds |"]
     lines.append("|---" * (len(COLUMNS) + 3) + "|")
     missing = []
     for name in names:
-        there = [row for row in rows if row["method"] == name and row["more"] == more]
-        there = [row for row in there if int(row["seed"]) in protocol.seeds]
+        there = [row for row in rows if row["method"] == name]
         lines.append(f"| {name} | " + " | ".join([*_cells(there), _seeds(there, protocol)]) + " |")
         seeds = {int(row["seed"]) for row in there}
         missing += [f"{name} {seed}" for seed in protocol.seeds if seed not in seeds]

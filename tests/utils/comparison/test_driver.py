@@ -1,0 +1,243 @@
+"""The driver on commands that count to a number: killed, stopped, failing, two at once; and on the digits."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from scripts.compare import command_line, main
+from tests.conftest import ROOT
+from utils.comparison import runs
+from utils.comparison.driver import Driver
+from utils.comparison.protocols import read_protocols
+from utils.comparison.rows import read_rows
+from utils.comparison.runs import Place, Runner, all_runs
+from utils.errors import UserError
+
+COUNTING = """
+import json, os, pathlib, signal, sys, time
+words = dict(zip(sys.argv[1:], sys.argv[2:]))
+folder = pathlib.Path(words["--log_dir"], words["--run_name"])
+folder.mkdir(parents=True, exist_ok=True)
+print(words["--run_name"], "begins")
+if words.get("--fail") == "yes" and not (folder / "mended").exists():
+    sys.exit("this cannot work")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+counted = folder / "counted"
+for number in range(int(words["--steps"])):
+    if not counted.exists() or len(counted.read_text()) <= number:
+        time.sleep(0.02)
+        with open(counted, "a") as file:
+            file.write(".")
+result = {"unlab/test/acc/best": len(counted.read_text()) / 1000, "seconds": 0.1}
+(folder / "metrics.json").write_text(json.dumps(result))
+"""
+TWO = "{a: {main: COUNTING, steps: 40}, b: {main: COUNTING, steps: 50}}"
+
+
+@pytest.fixture
+def counting(tmp_path):
+    """Writes protocols of counting commands; returns what makes a command line of the driver for one."""
+    (tmp_path / "counting.py").write_text(COUNTING)
+
+    def command(methods: str = TWO, seeds: str = "[0, 1]", *more: str) -> list[str]:
+        text = f"tiny: {{about: x, hours: 1, seeds: {seeds}, methods: {methods}}}"
+        (tmp_path / "p.yaml").write_text(text.replace("COUNTING", str(tmp_path / "counting.py")))
+        places = ["--protocols", tmp_path / "p.yaml", "--results", tmp_path / "results", "--log_dir", tmp_path / "logs"]
+        return [sys.executable, str(ROOT / "scripts" / "compare.py"), "tiny", *map(str, places), *more]
+
+    return command
+
+
+def here(tmp_path, monkeypatch, methods=None):
+    """A driver in this process, of the protocols that are written."""
+    protocol = read_protocols(tmp_path / "p.yaml")["tiny"]
+    place = Place(tmp_path, tmp_path, tmp_path / "logs" / "tiny")
+    monkeypatch.setattr(runs, "device", lambda threads: "a device")
+    listed = all_runs(protocol, list(methods or protocol.methods), protocol.seeds, place)
+    return Driver(protocol, listed, place, tmp_path / "results" / "tiny.csv")
+
+
+def drive(driver):
+    with Runner(driver.place).installed() as runner:
+        driver.drive(runner)
+
+
+def finished(tmp_path):
+    return [(row["method"], int(row["seed"])) for row in read_rows(tmp_path / "results" / "tiny.csv")]
+
+
+def start(tmp_path, command):
+    """A driver in a process of its own, and the file of what it prints."""
+    output = tmp_path / "driver.txt"
+    with open(output, "a") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file), output
+
+
+def wait_for_count(tmp_path, started, name, more_than=0, seconds=120):
+    """Until a run has counted further than that."""
+    driver, output = started
+    path, until = tmp_path / "logs" / "tiny" / name / "counted", time.monotonic() + seconds
+    while not (path.exists() and len(path.read_text()) > more_than):
+        assert driver.poll() is None, output.read_text()
+        assert time.monotonic() < until, output.read_text()
+        time.sleep(0.02)
+
+
+ALL = [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_rows_seed_by_seed_and_never_again(tmp_path, counting, monkeypatch, capsys):
+    counting()
+    drive(here(tmp_path, monkeypatch))
+    assert finished(tmp_path) == ALL
+    first = read_rows(tmp_path / "results" / "tiny.csv")
+    assert first[1]["unlab/test/acc/best"] == "0.05"
+    assert 0.9 < float(first[1]["seconds"]) < 60
+    assert 0 <= float(first[1]["cpu_seconds"]) < 10
+    assert first[1]["device"] == "a device"
+    assert first[1]["commit"]
+    assert "4 of 4  b, seed 1" in capsys.readouterr().out
+    drive(here(tmp_path, monkeypatch))
+    assert read_rows(tmp_path / "results" / "tiny.csv") == first
+    assert "of 4" not in capsys.readouterr().out
+
+
+def test_a_failure_is_told_and_stops_nothing(tmp_path, counting, monkeypatch, capsys):
+    counting("{a: {main: COUNTING, steps: 1, fail: 'yes'}, b: {main: COUNTING, steps: 1}}")
+    driver = here(tmp_path, monkeypatch)
+    drive(driver)
+    assert finished(tmp_path) == [("b", 0), ("b", 1)]
+    assert list(driver.failed) == ["a-seed0", "a-seed1"]
+    output = tmp_path / "logs" / "tiny" / "a-seed0.txt"
+    assert driver.failed["a-seed0"] == f"exit code 1: this cannot work (all of its output: {output})"
+    assert output.read_text().startswith("a-seed0 begins")
+    (tmp_path / "logs" / "tiny" / "a-seed0" / "mended").touch()
+    driver = here(tmp_path, monkeypatch)
+    drive(driver)
+    assert finished(tmp_path) == [("b", 0), ("b", 1), ("a", 0)]
+    assert list(driver.failed) == ["a-seed1"]
+
+
+def test_a_run_with_other_flags_is_not_gone_on_with(tmp_path, counting, monkeypatch):
+    counting("{a: {main: COUNTING, steps: 1}}", "[0]")
+    drive(here(tmp_path, monkeypatch))
+    counting("{a: {main: COUNTING, steps: 2}}", "[0]")
+    with pytest.raises(UserError, match="holds rows of other flags than the protocol has now: a 0"):
+        here(tmp_path, monkeypatch).require_same_settings()
+    (tmp_path / "results" / "tiny.csv").unlink()
+    driver = here(tmp_path, monkeypatch)
+    drive(driver)
+    assert "is of a run with other flags: remove" in driver.failed["a-seed0"]
+
+
+def test_a_finished_run_whose_row_is_lost_is_not_run_again(tmp_path, counting, monkeypatch):
+    counting("{a: {main: COUNTING, steps: 3}}", "[0]")
+    drive(here(tmp_path, monkeypatch))
+    first = read_rows(tmp_path / "results" / "tiny.csv")
+    (tmp_path / "results" / "tiny.csv").unlink()
+    drive(here(tmp_path, monkeypatch))
+    assert read_rows(tmp_path / "results" / "tiny.csv") == first
+    assert (tmp_path / "logs" / "tiny" / "a-seed0.txt").read_text().count("begins") == 1
+
+
+def test_killed_at_any_second(tmp_path, counting, monkeypatch):
+    """Driver and command at once, as when the machine goes away."""
+    command = counting()
+    for method in ("a", "b"):
+        driver, _ = started = start(tmp_path, command)
+        wait_for_count(tmp_path, started, f"{method}-seed0", more_than=4)
+        commands = subprocess.run(["pgrep", "-P", str(driver.pid)], capture_output=True, text=True).stdout.split()
+        for process in (driver.pid, *map(int, commands)):
+            os.kill(process, signal.SIGKILL)
+        driver.wait()
+    counted = (tmp_path / "logs" / "tiny" / "b-seed0" / "counted").read_text()
+    drive(here(tmp_path, monkeypatch))
+    assert sorted(finished(tmp_path)) == sorted(ALL)
+    rows = {(row["method"], row["seed"]): row for row in read_rows(tmp_path / "results" / "tiny.csv")}
+    assert 4 <= len(counted) < 50
+    assert rows["b", "0"]["unlab/test/acc/best"] == "0.05"  # counted on, not anew
+    assert rows["b", "0"]["cpu_seconds"] == ""  # nobody saw the end of an attempt
+    assert rows["b", "1"]["cpu_seconds"] != ""
+
+
+def test_a_command_that_outlives_its_driver_is_waited_for(tmp_path, counting, monkeypatch, capsys):
+    driver, _ = started = start(tmp_path, counting("{a: {main: COUNTING, steps: 80}}", "[0]"))
+    wait_for_count(tmp_path, started, "a-seed0")
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    monkeypatch.setattr(runs, "WAIT", 0.05)
+    drive(here(tmp_path, monkeypatch))
+    assert "waiting for a-seed0" in capsys.readouterr().out
+    assert read_rows(tmp_path / "results" / "tiny.csv")[0]["unlab/test/acc/best"] == "0.08"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_first(tmp_path, counting, number):
+    driver, output = started = start(tmp_path, counting())
+    wait_for_count(tmp_path, started, "a-seed0")
+    os.kill(driver.pid, number)
+    assert driver.wait(60) == 128 + number
+    assert output.read_text().splitlines()[-1] == "stopped; the same command goes on"
+    attempts = json.loads((tmp_path / "logs" / "tiny" / "a-seed0.json").read_text())
+    assert attempts["since"] is None
+    assert not attempts["finished"]
+
+
+def test_two_drivers_share_the_runs(tmp_path, counting):
+    command = counting()
+    drivers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0]
+    assert sorted(finished(tmp_path)) == sorted(ALL)
+    for method, seed in ALL:
+        assert (tmp_path / "logs" / "tiny" / f"{method}-seed{seed}.txt").read_text().count("begins") == 1
+    assert all("all 4 runs are in" in output for output in outputs)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("digits --more=--max_epochs=2", "give another folder as --results"),
+        ("digitz", "there is no protocol digitz; there are digits, "),
+        ("", "a protocol is needed; there are digits, "),
+        ("digits --seeds 0,9", "--seeds 9 is not of this protocol; there are 0, 1, 2, 3, 4"),
+        ("cifar10-500 --data_dir /nowhere", "CIFAR10 is not in /nowhere"),
+        ("digits --protocols /nowhere.yaml", "/nowhere.yaml cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_told(words, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        main(command_line().parse_args(words.split()))
+
+
+def test_a_failed_pretraining_fails_what_starts_from_it(tmp_path, monkeypatch):
+    (tmp_path / "fails.py").write_text("raise SystemExit('no weights')")
+    monkeypatch.setattr(runs, "PRETRAINING_MAIN", str(tmp_path / "fails.py"))
+    protocol = read_protocols()["digits"]
+    place = Place(tmp_path, tmp_path, tmp_path / "logs")
+    driver = Driver(protocol, all_runs(protocol, ["iic"], [0], place), place, tmp_path / "results" / "digits.csv")
+    drive(driver)
+    assert "exit code 1: no weights" in driver.failed["pretraining-seed0"]
+    assert driver.failed["iic-seed0"] == "its pretraining failed"
+
+
+def test_the_digits(tmp_path):
+    """Real commands, short ones: pretraining, and a main that starts from it."""
+    words = ["digits", "--methods", "iic", "--seeds", "1", "--threads", "1", "--results", str(tmp_path)]
+    more = "--max_epochs 1 --warmup_epochs 0 --limit_train_batches 2 --num_sanity_val_steps 0"
+    words += [f"--more={more}", "--log_dir", str(tmp_path / "logs")]
+    command = [sys.executable, str(ROOT / "scripts" / "compare.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pretraining, iic = read_rows(tmp_path / "digits.csv")
+    assert (pretraining["method"], iic["method"], iic["seed"], iic["more"]) == ("pretraining", "iic", "1", more)
+    assert 0 <= float(pretraining["val/acc"]) <= 1
+    assert 0.2 <= float(iic["unlab/test/acc/best"]) <= 1
+    assert float(iic["cpu_seconds"]) > 0
+    assert "1 threads" in iic["device"]
