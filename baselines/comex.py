@@ -21,10 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import cli
 
 METHOD = cli.Method(
-    "comex",
-    "ComEx",
-    "CVPR'22",
-    (93.6, 85.7, 53.4, 90.9),
+    *("comex", "ComEx", "CVPR'22", (93.6, 85.7, 53.4, 90.9)),
     flags=("batch_head", "queue_size", "queue_alpha", "sharp", "alpha"),
     factors={"expert": 1.0},
     recipe={"num_heads": 4, "max_epochs": 200, "base_lr": 0.2},

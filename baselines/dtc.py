@@ -21,16 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method(
-    "dtc",
-    "DTC",
-    "ICCV'19",
-    (88.7, 67.3, 35.9, 78.3),
-    flags=(*cli.PAIR_FLAGS, "dtc", "warmup_targets", "update_interval"),
-    recipe=cli.PAIR_RECIPE
-    | {"max_epochs": 110, "base_lr": 0.05, "rampup_length": 5, "rampup_coefficient": 10.0, "freeze_early": False},
-    always=cli.ONE_HEAD,
-    digits={"base_lr": 0.05, "warmup_targets": 8, "update_interval": 2, "rampup_length": 5, "freeze_early": False},
+METHOD = cli.pair_method(
+    *("dtc", "DTC", "ICCV'19", (88.7, 67.3, 35.9, 78.3)),
+    *("dtc", "warmup_targets", "update_interval"),
+    recipe={"max_epochs": 110, "base_lr": 0.05, "rampup_length": 5, "rampup_coefficient": 10.0, "freeze_early": False},
+    digits={"base_lr": 0.05, "warmup_targets": 8, "update_interval": 2, "rampup_length": 5},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)

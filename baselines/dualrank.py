@@ -20,15 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method(
-    "dualrank",
-    "DualRank",
-    "NeurIPS'21",
-    (91.6, 75.3, None, 88.9),
-    flags=(*cli.PAIR_FLAGS, "topk", "memory_size", "num_words", "mutual_temperature"),
-    recipe=cli.PAIR_RECIPE | {"rampup_length": 150, "rampup_coefficient": 50.0},
-    always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS | {"topk": 2, "rampup_coefficient": 5.0, "memory_size": 500, "num_words": 512},
+METHOD = cli.pair_method(
+    *("dualrank", "DualRank", "NeurIPS'21", (91.6, 75.3, None, 88.9)),
+    *("topk", "memory_size", "num_words", "mutual_temperature"),
+    recipe={"rampup_length": 150, "rampup_coefficient": 50.0},
+    digits={"topk": 2, "rampup_coefficient": 5.0, "memory_size": 500, "num_words": 512},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)

@@ -20,15 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method(
-    "joint",
-    "Joint",
-    "ICCV'21",
-    (93.4, 76.4, None, 86.7),
-    flags=(*cli.PAIR_FLAGS, "wta_codes", "wta_k", "wta_threshold", "contrast_dim", "contrast_temperature"),
-    recipe=cli.PAIR_RECIPE | {"freeze_early": False},
-    always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS | {"wta_threshold": 350},
+METHOD = cli.pair_method(
+    *("joint", "Joint", "ICCV'21", (93.4, 76.4, None, 86.7)),
+    *("wta_codes", "wta_k", "wta_threshold", "contrast_dim", "contrast_temperature"),
+    recipe={"freeze_early": False},
+    digits={"wta_threshold": 350},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)

@@ -18,16 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method(
-    "kcl",
-    "KCL",
-    "ICLR'18",
-    (72.3, 42.1, None, 73.8),
-    flags=(*cli.PAIR_FLAGS, "margin"),
-    recipe=cli.PAIR_RECIPE | {"rampup_coefficient": 0.0},
-    always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS | {"rampup_coefficient": 5.0},
-)
+METHOD = cli.similarity_method("kcl", "KCL", "ICLR'18", (72.3, 42.1, None, 73.8), "margin")
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)
 

@@ -19,16 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method(
-    "mcl",
-    "MCL",
-    "ICLR'19",
-    (70.9, 21.5, None, 74.4),
-    flags=cli.PAIR_FLAGS,
-    recipe=cli.PAIR_RECIPE | {"rampup_coefficient": 0.0},
-    always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS | {"rampup_coefficient": 5.0},
-)
+METHOD = cli.similarity_method("mcl", "MCL", "ICLR'19", (70.9, 21.5, None, 74.4))
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)
 

@@ -22,19 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method(
-    "ncl",
-    "NCL",
-    "CVPR'21",
-    (93.4, 86.6, None, 90.7),
-    flags=(
-        *cli.PAIR_FLAGS,
-        *("costhre", "m_size", "m_t", "w_pos", "knn", "w_ncl_la", "w_ncl_ulb"),
-        *("hard_negatives", "hard_negative_start", "hard_iter", "num_hard", "num_far"),
-    ),
-    recipe=cli.PAIR_RECIPE,
-    always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS | {"m_size": 500},
+METHOD = cli.pair_method(
+    *("ncl", "NCL", "CVPR'21", (93.4, 86.6, None, 90.7)),
+    *("costhre", "m_size", "m_t", "w_pos", "knn", "w_ncl_la", "w_ncl_ulb"),
+    *("hard_negatives", "hard_negative_start", "hard_iter", "num_hard", "num_far"),
+    digits={"m_size": 500},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)

@@ -21,10 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import cli
 
 METHOD = cli.Method(
-    "rkd",
-    "rKD",
-    "ICCV'23",
-    (None, 91.2, 65.3, None),
+    *("rkd", "rKD", "ICCV'23", (None, 91.2, 65.3, None)),
     flags=("kd_temperature",),
     factors={"kd": 0.1},
     recipe={"num_heads": 4},

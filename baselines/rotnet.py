@@ -21,10 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import cli
 
 METHOD = cli.Method(
-    "rotnet",
-    "RotNet",
-    "ICLR'18",
-    (None, None, None, None),
+    *("rotnet", "RotNet", "ICLR'18", (None, None, None, None)),
     recipe={"max_epochs": 200, "base_lr": 0.1, "weight_decay_opt": 5e-4, "batch_size": 128},
     always={"num_large_crops": 1, "temperature": 1.0},
     stage="pretrain",

@@ -20,16 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method(
-    "rs",
-    "RS",
-    "ICLR'20",
-    (90.4, 73.2, 39.2, 82.5),
-    flags=(*cli.PAIR_FLAGS, "topk"),
-    recipe=cli.PAIR_RECIPE,
-    always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS | {"topk": 1},
-)
+METHOD = cli.pair_method("rs", "RS", "ICLR'20", (90.4, 73.2, 39.2, 82.5), "topk", digits={"topk": 1})
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)
 

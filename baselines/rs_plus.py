@@ -20,16 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
 
-METHOD = cli.Method(
-    "rs_plus",
-    "RS+",
-    "ICLR'20",
-    (91.7, 75.2, 44.1, 82.5),
-    flags=(*cli.PAIR_FLAGS, "topk", "increment_coefficient"),
-    recipe=cli.PAIR_RECIPE,
-    always=cli.ONE_HEAD,
-    digits=cli.PAIR_DIGITS | {"topk": 1},
-)
+FLAGS = ("topk", "increment_coefficient")
+METHOD = cli.pair_method("rs_plus", "RS+", "ICLR'20", (91.7, 75.2, 44.1, 82.5), *FLAGS, digits={"topk": 1})
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)
 

@@ -21,10 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import cli
 
 METHOD = cli.Method(
-    "uno_v1",
-    "UNO v1",
-    "ICCV'21",
-    (96.1, 85.0, 52.9, 90.6),
+    *("uno_v1", "UNO v1", "ICCV'21", (96.1, 85.0, 52.9, 90.6)),
     recipe={"num_heads": 4, "max_epochs": 200, "base_lr": 0.1, "weight_decay_opt": 1e-4},
 )
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -221,6 +222,27 @@ def test_the_worked_method():
     first, second = (head.prototypes.weight for head in discoverer.model.head_unlab.prototypes)
     expected = ((first[0] @ first[1]).square() + (second[0] @ second[1]).square()) / 4
     torch.testing.assert_close(losses["spread_loss"], expected)
+
+
+@pytest.mark.slow
+def test_the_worked_method_as_a_user_runs_it(tmp_path):
+    """The file alone is added to baselines/: it is listed, has --help, trains, and its checkpoint is evaluated."""
+    (text,) = blocks(ROOT / "CONTRIBUTING.md", "python")
+    shutil.copytree(ROOT / "baselines", tmp_path / "baselines", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "main_evaluate.py", tmp_path)
+    (tmp_path / "utils").symlink_to(ROOT / "utils")
+    (tmp_path / "baselines" / "spread.py").write_text(text)
+    command = re.search(r"python (-m baselines\.spread .*)", text)[1]
+    short = "--limit_train_batches 1 --max_epochs 1 --width 8 --no-wandb --no-report"
+    for words, expected in (
+        ("-m baselines", "python -m baselines.spread"),
+        ("baselines/spread.py --help", "--factor_spread"),
+        (f"{command} {short} --run_name run", "metrics "),
+        ("main_evaluate.py --checkpoint logs/run/last.ckpt", "novel, test, best head"),
+    ):
+        done = subprocess.run([sys.executable, *words.split()], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
 
 
 def test_the_worked_dataset(tmp_path):

@@ -3,22 +3,20 @@
 May import: data (its table of datasets), errors, devices.
 """
 
-from utils.cli.methods import ONE_HEAD, PAIR_DIGITS, PAIR_FLAGS, PAIR_RECIPE, Method
+from utils.cli.methods import Method, pair_method, similarity_method
 from utils.cli.parser import build_parser, parse, preset_of, run
 from utils.cli.run_names import file_name, run_name
 from utils.cli.trainer_arguments import trainer_arguments
 
 __all__ = [
-    "ONE_HEAD",
-    "PAIR_DIGITS",
-    "PAIR_FLAGS",
-    "PAIR_RECIPE",
     "Method",
     "build_parser",
     "file_name",
+    "pair_method",
     "parse",
     "preset_of",
     "run",
     "run_name",
+    "similarity_method",
     "trainer_arguments",
 ]

@@ -10,11 +10,7 @@ from typing import Any
 from utils.cli.baseline_flags import BASELINE
 from utils.cli.flag_types import Flag
 
-# What the methods on pairs of images share
-PAIR_FLAGS = ("rampup_length", "rampup_coefficient", "freeze_early")
-PAIR_RECIPE = {"max_epochs": 200, "base_lr": 0.1, "weight_decay_opt": 1e-4, "batch_size": 128}
-ONE_HEAD = {"num_heads": 1}
-PAIR_DIGITS = {"rampup_length": 16, "freeze_early": False}
+Published = tuple[float | None, float | None, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Method:
     name: str
     title: str
     venue: str
-    published: tuple[float | None, float | None, float | None, float | None]
+    published: Published
     flags: tuple[str, ...] = ()
     factors: Mapping[str, float] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -58,3 +54,37 @@ class Method:
             brought: the defaults of that dataset.
         """
         return {**self.recipe, **(brought or {}), **self.always, **(self.digits if dataset == "digits" else {})}
+
+
+def pair_method(
+    name: str,
+    title: str,
+    venue: str,
+    published: Published,
+    *flags: str,
+    recipe: Mapping[str, Any] | None = None,
+    digits: Mapping[str, Any] | None = None,
+) -> Method:
+    """A method on pairs of images: one head, and AutoNovel's settings where its own are not given.
+
+    Args:
+        name, title, venue, published: as of :class:`Method`.
+        *flags: those beside the ones that all these methods have.
+        recipe, digits: as of :class:`Method`, where they differ.
+    """
+    return Method(
+        name,
+        title,
+        venue,
+        published,
+        flags=("rampup_length", "rampup_coefficient", "freeze_early", *flags),
+        recipe={"max_epochs": 200, "base_lr": 0.1, "weight_decay_opt": 1e-4, "batch_size": 128, **(recipe or {})},
+        always={"num_heads": 1},
+        digits={"rampup_length": 16, "freeze_early": False, **(digits or {})},
+    )
+
+
+def similarity_method(name: str, title: str, venue: str, published: Published, *flags: str) -> Method:
+    """A method on pairs that a similarity network judges: no consistency of two views but on the digits."""
+    recipe, digits = {"rampup_coefficient": 0.0}, {"rampup_coefficient": 5.0}
+    return pair_method(name, title, venue, published, *flags, recipe=recipe, digits=digits)

@@ -3,23 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
+from tests.baselines.networks import PassThrough
 from utils.errors import UserError
 from utils.methods.gcd_discoverer import GCDDiscoverer
 
 SMALL = {"dataset": "digits", "num_labeled_classes": 4, "num_unlabeled_classes": 3, "width": 8}
-
-
-class Through(nn.Module):
-    """An encoder that gives back its input."""
-
-    def __init__(self, num_features):
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, images, num_views=1):
-        return images
 
 
 def published(golden, file):
@@ -40,7 +29,7 @@ def published(golden, file):
         memax_weight=float(numbers["memax_weight"]),
         sup_weight=float(numbers["sup_weight"]),
     ).double()
-    encoder = Through(numbers["features"].shape[1])
+    encoder = PassThrough(numbers["features"].shape[1])
     rebuilt = type(module.model)(
         encoder,
         num_labeled,
@@ -152,7 +141,7 @@ def test_one_view_is_compared_with_itself():
 
 def test_standardised_features_keep_a_dead_one():
     module = GCDDiscoverer(**SMALL, num_mlp_layers=0, standardize=True)
-    module.model.encoder = Through(3)
+    module.model.encoder = PassThrough(3)
     module.model.feature_mean, module.model.feature_std = torch.zeros(3), torch.ones(3)
     feats = torch.tensor([[1.0, 5.0, 2.0], [3.0, 5.0, 2.5]])
     module.model.standardize_by(feats)
