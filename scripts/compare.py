@@ -114,12 +114,15 @@ def run(
     """Run what is missing."""
     from utils.comparison.driver import Driver
     from utils.comparison.runs import Place, Runner, Stopped, all_runs
+    from utils.targets import require_folder
 
     images = protocols.require_images(protocol.images, args.data_dir) if protocol.images else ""
     folder = args.log_dir.resolve() / "-".join([protocol.name, *args.more.replace("-", "").replace("/", "_").split()])
     place = Place(args.data_dir.resolve(), args.feature_cache.resolve(), folder, args.threads, args.more, images)
     driver = Driver(protocol, all_runs(protocol, methods, seeds, place), place, table)
     driver.require_same_settings()
+    require_folder("results", args.results)
+    require_folder("log_dir", folder)
     code = 0
     try:
         with Runner(place).installed() as runner:

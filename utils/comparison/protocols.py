@@ -48,7 +48,7 @@ class Protocol:
 
     Args:
         about: what is measured, a line.
-        hours: of one thread, for all of it.
+        hours: of one CPU thread, roughly, for all of it.
         seeds: each runs every method.
         common: flag -> value of every command.
         pretraining: of ``main_pretrain.py``, once for each seed; None: nothing is pretrained.
@@ -150,4 +150,6 @@ def require_images(images: Images, data_dir: Path) -> str:
                 f"{data_dir} ({source.origin}) holds {there.min()} to {there.max()} {split} images of a class of "
                 f"{images.dataset}, but this protocol is of {count}; give --data_dir with such data"
             )
-    return hashlib.sha256(source.train_images.tobytes() + source.test_images.tobytes()).hexdigest()[:12]
+    digest = hashlib.sha256(np.ascontiguousarray(source.train_images).data)
+    digest.update(np.ascontiguousarray(source.test_images).data)
+    return digest.hexdigest()[:12]

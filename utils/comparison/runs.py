@@ -36,7 +36,7 @@ class Place:
     Args:
         data_dir, feature_cache: flags of the mains.
         folder: of this protocol's runs.
-        threads: of a run; None: torch's choice.
+        threads: of a run; None: what the environment says, or torch.
         more: further flags, with which rows are of other runs.
         images: digest of the data.
     """
@@ -325,7 +325,7 @@ def device(threads: int | None) -> str:
 
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{processor()}, {threads or cores()} threads"
+    return f"{processor()}, {threads or os.environ.get('OMP_NUM_THREADS') or cores()} threads"
 
 
 def commit() -> str:
