@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import cli
 
 FLAGS = ("topk", "mix_weight", "anchor_confidence")
-METHOD = cli.pair_method("openmix", "OpenMix", "CVPR'21", (95.3, None, None, 85.7), *FLAGS, digits={"topk": 1})
+METHOD = cli.pair_method("openmix", "OpenMix", "CVPR'21", (95.3, None, None, 85.7), *FLAGS)
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("discover", doc=__doc__, method=METHOD)
 
