@@ -75,7 +75,7 @@ def one(args: argparse.Namespace, name: str, seed: int) -> dict:
 
 
 def means(rows: list[dict]) -> list[dict]:
-    """Mean over seeds, in percent, and the largest time after the extraction."""
+    """Mean over seeds, in percent, the largest time after the extraction, the mean of the processors'."""
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
         groups.setdefault((row["data"], row["method"]), []).append(row)
@@ -85,6 +85,7 @@ def means(rows: list[dict]) -> list[dict]:
             **{part: 100 * statistics.mean(row[part] for row in group) for part in PARTS},
             "all, each": " ".join(f"{100 * row['all']:.1f}" for row in group),
             "longest after extraction, s": max(row["after extraction"] for row in group),
+            "CPU, s": statistics.mean(row["CPU seconds"] for row in group),
         }
         for (data, method), group in groups.items()
     ]

@@ -177,6 +177,10 @@ def test_scripts_cluster_and_count_on_the_features_of_a_backbone(tmp_path, encod
         tmp_path, "--dataset", "digits", *encoder_of_file, "--num_unlabeled_classes", "auto", "--max_epochs", "1"
     )
     assert trainer.lightning_module.hparams["num_unlabeled_classes"] >= 2
+    one_view = ["--feature_views", "0", "--num_large_crops", "1", "--num_unlabeled_classes", "auto", "--no-report"]
+    given = words(tmp_path, "--dataset", "digits", *encoder_of_file, *one_view, "--max_epochs", "1", name="gcd")
+    trainer = experiment.discover_generalized(cli.parse("gcd", given))
+    assert trainer.lightning_module.hparams["num_unlabeled_classes"] >= 2
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,14 @@ def by_inertia(x: Tensor, labeled: Tensor, labels: Tensor, candidates: Sequence[
 
 
 def by_brent(x: Tensor, labeled: Tensor, labels: Tensor, candidates: Sequence[int], seed: int) -> dict[int, float]:
-    """Criterion of ``brent``, as published (GCD): Hungarian accuracy on the labelled images of plain k-means of all.
+    """Criterion of ``brent`` (GCD): Hungarian accuracy on the labelled images of plain k-means of all images.
 
     The number of all clusters is searched by scipy's bounded Brent between L and L plus the largest candidate; the
-    curve holds the numbers that the search visits, cut to integers. It is neither smooth nor unimodal.
+    curve holds the numbers that the search visits, cut to integers. It is neither smooth nor unimodal. Published with
+    all features; here in principal components.
     """
-    together, truth = torch.cat([x, labeled]), labels.cpu().numpy()
+    together = torch.from_numpy(np.concatenate(principal(x, labeled))).to(x)
+    truth = labels.cpu().numpy()
     return brent(lambda count: _labeled_acc(together, truth, count, seed), int(truth.max()) + 1, max(candidates))
 
 

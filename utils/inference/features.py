@@ -32,6 +32,7 @@ from utils.nets.disentangling_net import is_disentangling, load_net
 from utils.targets import require_folder
 
 BASELINES = ("kmeans", "semi_kmeans")
+TRAINING_VIEWS = {"num_large_crops", "num_small_crops", "multicrop", "feature_views"}  # none is looked at here
 
 
 class ContrastiveEncoder(nn.Module):
@@ -74,7 +75,8 @@ class PretrainedFeatures:
     def __init__(self, args: Namespace, path: str | None, device: torch.device) -> None:
         given = vars(args)
         unknown = args.num_unlabeled_classes == AUTO or given.get("num_unlabeled_estimated", False)
-        settings = {name: given[name] for name in given if name in resolve("discover", {})} | {"batch_size": 2}
+        taken = resolve("discover", {}).keys() - TRAINING_VIEWS
+        settings = {name: given[name] for name in given if name in taken} | {"batch_size": 2}
         settings |= {"num_unlabeled_estimated": unknown}
         if unknown:
             settings["num_unlabeled_classes"] = 1
