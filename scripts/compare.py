@@ -112,8 +112,9 @@ def run(
     args: argparse.Namespace, protocol: protocols.Protocol, methods: list[str], seeds: list[int], table: Path
 ) -> int:
     """Run what is missing."""
+    from utils.comparison.commands import Place, all_runs
     from utils.comparison.driver import Driver
-    from utils.comparison.runs import Place, Runner, Stopped, all_runs
+    from utils.comparison.runs import Runner, Stopped
     from utils.targets import require_folder
 
     images = protocols.require_images(protocol.images, args.data_dir) if protocol.images else ""

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from utils.comparison.attempts import Attempts, last_line, run_lock
+from utils.comparison.commands import Place, Run
 from utils.comparison.protocols import PRETRAINING, Protocol
 from utils.comparison.rows import Row, add_row, numbers, read_rows
-from utils.comparison.runs import Attempts, Place, Run, Runner, last_line, row_of, run_lock
+from utils.comparison.runs import Runner, row_of
 from utils.comparison.tables import shown
 from utils.errors import UserError, listed
 
@@ -56,17 +58,21 @@ class Driver:
 
     def _try(self, runner: Runner, run: Run, wait: bool) -> bool:
         """Run one, unless it has a row; whether there is nothing left to do for it now."""
-        if (run.method, run.seed) in self.finished() or not self._wanted(run):
+        if self._done(run) or not self._wanted(run):
             return True
         if run.pretrained and f"{PRETRAINING}-seed{run.seed}" in self.failed:
             self.failed[run.name] = f"its {PRETRAINING} failed"
             return True
-        with run_lock(run, runner, wait) as lock:
+        with run_lock(run, runner.check, wait) as lock:
             if lock is None:
                 return False
-            if (run.method, run.seed) not in self.finished():
+            if not self._done(run):
                 self._run(runner, run, lock)
         return True
+
+    def _done(self, run: Run) -> bool:
+        """Whether it has a row, and the files that others need; rows may have come from another machine."""
+        return (run.method, run.seed) in self.finished() and run.leaves
 
     def _wanted(self, run: Run) -> bool:
         """Pretraining is for the methods that start from it: without one that is missing it is not needed."""
@@ -80,7 +86,7 @@ class Driver:
         print(f"{number} of {len(self.runs)}  {run.method}, seed {run.seed}; {self._left()} left", flush=True)
         began = time.monotonic()
         try:
-            code = 0 if Attempts.read(run).finished else runner.run(run, lock)
+            code = 0 if Attempts.read(run).finished and run.leaves else runner.run(run, lock)
             if code:
                 raise UserError(f"exit code {code}: {last_line(run.output)}")
             row = row_of(run, self.place)

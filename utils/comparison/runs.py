@@ -1,8 +1,6 @@
-"""The runs of a protocol: their command lines, and one run from its start, or its last checkpoint, to its row."""
+"""One run from its start, or its last checkpoint, to its row."""
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import re
@@ -10,202 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from datetime import date
-from pathlib import Path
 from typing import IO, Any
 
-from utils import cli
-from utils.cli.flags import flags_of
-from utils.comparison.protocols import PRETRAINING, PRETRAINING_MAIN, ROOT, Protocol, as_words
+from utils.comparison.attempts import Attempts
+from utils.comparison.commands import Place, Run
+from utils.comparison.protocols import ROOT
 from utils.errors import UserError
-from utils.files import write_text
 
 EXTRACTED = re.compile(r"^features  [\d,]+ images in ([\d.]+) seconds", re.M)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-WAIT = 1.0  # seconds between two looks at a lock
-PLACES = ("data_dir", "feature_cache", "log_dir", "checkpoint_dir", "pretrained", "checkpoint")
-TAIL = 4000  # bytes of a failed run's output in which its last line is looked for
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the runs of a protocol find and leave their files.
-
-    Args:
-        data_dir, feature_cache: flags of the mains.
-        folder: of this protocol's runs.
-        threads: of a run; None: what the environment says, or torch.
-        more: further flags, with which rows are of other runs.
-        images: digest of the data.
-    """
-
-    data_dir: Path
-    feature_cache: Path
-    folder: Path
-    threads: int | None = None
-    more: str = ""
-    images: str = ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One command of a protocol.
-
-    Args:
-        words: of the command line, after the interpreter.
-        metrics: the file that it leaves.
-        output: the file for what it prints.
-        pretrained: whether it starts from its seed's pretraining.
-    """
-
-    method: str
-    seed: int
-    words: tuple[str, ...]
-    metrics: Path
-    output: Path
-    pretrained: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.method}-seed{self.seed}"
-
-    @property
-    def settings(self) -> str:
-        """Digest of the command without the places of its files."""
-        pairs = zip(self.words, ("", *self.words), strict=False)
-        kept = [word for word, before in pairs if before.removeprefix("--") not in PLACES]
-        return hashlib.sha256(" ".join(kept).encode()).hexdigest()[:8]
-
-
-@dataclass
-class Attempts:
-    """What is known of the attempts that a run took, kept beside its output.
-
-    Args:
-        seconds: of wall clock, of all attempts.
-        cpu_seconds: of the attempts whose end was seen; None when one was not.
-        commits: that the attempts ran at.
-        since: when the attempt began that nobody has seen end.
-        settings: digest of the flags that the first of them had.
-        finished: whether the last of them ended well.
-    """
-
-    path: Path
-    seconds: float = 0.0
-    cpu_seconds: float | None = 0.0
-    commits: list[str] = field(default_factory=list)
-    since: float | None = None
-    settings: str | None = None
-    finished: bool = False
-
-    @classmethod
-    def read(cls, run: Run) -> "Attempts":
-        """Those of a run; an attempt that was killed with its driver lasted until the last sign of it.
-
-        Raises:
-            UserError: for attempts with other flags, from whose checkpoint another run would go on.
-        """
-        path = run.output.with_suffix(".json")
-        try:
-            found = cls(path, **json.loads(path.read_text()))
-        except FileNotFoundError:
-            return cls(path, settings=run.settings)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error}); remove it") from None
-        if (found.settings or run.settings) != run.settings:
-            raise UserError(f"{path} is of a run with other flags: remove {path.with_suffix('')}*, or give --log_dir")
-        if found.since is not None:
-            last = max(file.stat().st_mtime for file in (path, run.output, *run.output.with_suffix("").rglob("*")))
-            found.seconds += max(0.0, last - found.since)
-            found.cpu_seconds, found.since = None, None
-        return found
-
-    def begin(self, commit: str, settings: str) -> None:
-        """Written before the command starts, so that an attempt whose end nobody sees is known."""
-        self.settings, self.finished = settings, False
-        self.commits = [*dict.fromkeys([*self.commits, commit])]
-        self.since = time.time()
-        self._write()
-
-    def end(self, code: int, seconds: float, cpu_seconds: float) -> None:
-        """Written when the command has ended."""
-        self.finished = code == 0
-        self.seconds += seconds
-        self.cpu_seconds = None if self.cpu_seconds is None else self.cpu_seconds + cpu_seconds
-        self.since = None
-        self._write()
-
-    def _write(self) -> None:
-        values = {name: value for name, value in vars(self).items() if name != "path"}
-        write_text(self.path, json.dumps(values) + "\n")
-
-
-def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], place: Place) -> list[Run]:
-    """The runs of the given methods, seed by seed; a seed's pretraining comes before what starts from it."""
-    runs = []
-    for seed in seeds:
-        weights = None
-        if protocol.pretraining is not None:
-            pretraining, weights = _pretraining(protocol, seed, place)
-            runs.append(pretraining)
-        runs += [_method(protocol, method, seed, place, weights) for method in methods]
-    return runs
-
-
-def _common(protocol: Protocol, name: str, seed: int, place: Place) -> dict[str, Any]:
-    words: dict[str, Any] = {**protocol.common, "seed": seed, "run_name": name, "log_dir": place.folder}
-    if protocol.images:
-        words["data_dir"] = place.data_dir
-    if protocol.frozen:
-        words["feature_cache"] = place.feature_cache
-    return words
-
-
-TRAINING = {"wandb": False, "enable_progress_bar": False, "resume_from_checkpoint": "auto"}
-
-
-def _pretraining(protocol: Protocol, seed: int, place: Place) -> tuple[Run, Path]:
-    name = f"{PRETRAINING}-seed{seed}"
-    settings = {**_common(protocol, name, seed, place), **(protocol.pretraining or {}), **TRAINING}
-    settings |= {"comment": f"seed{seed}", "checkpoint_dir": place.folder / "pretrained"}
-    known = {flag.name for flag in flags_of("pretrain")}
-    words = [*as_words(settings), *_of_stage(place.more, known)]
-    args = cli.parse("pretrain", words)
-    weights = Path(args.checkpoint_dir) / f"{cli.run_name(args, 'pretrain')}.cp"
-    metrics = place.folder / name / "metrics.json"
-    run = Run(PRETRAINING, seed, (PRETRAINING_MAIN, *words), metrics, place.folder / f"{name}.txt")
-    return run, weights
-
-
-def _method(protocol: Protocol, method: str, seed: int, place: Place, weights: Path | None) -> Run:
-    entry, name = protocol.methods[method], f"{method}-seed{seed}"
-    weights = weights if entry.pretrained else None
-    settings = _common(protocol, name, seed, place)
-    metrics = place.folder / name / "metrics.json"
-    more = place.more.split()
-    if entry.trains:
-        settings |= {**protocol.training, **entry.settings, **TRAINING, "report": False, "comment": f"seed{seed}"}
-        settings |= {"pretrained": weights} if weights else {}
-    else:
-        settings |= {**entry.settings, **({"checkpoint": weights} if weights else {})}
-        metrics = place.folder / name / method / "metrics.json"
-        more = _of_stage(place.more, {flag.name for flag in flags_of("features")})
-    words = (entry.main, *as_words(settings), *more)
-    return Run(method, seed, words, metrics, place.folder / f"{name}.txt", weights is not None)
-
-
-def _of_stage(more: str, known: set[str]) -> list[str]:
-    """Those of further flags that a stage has: the others are for what trains novel classes."""
-    words, kept = more.split(), []
-    taken = False
-    for word in words:
-        if word.startswith("--"):
-            taken = word[2:].split("=")[0].removeprefix("no-") in known
-        if taken:
-            kept.append(word)
-    return kept
 
 
 class Stopped(Exception):
@@ -337,45 +150,3 @@ def commit() -> str:
     except OSError:
         return "unknown"
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "") or "unknown"
-
-
-@contextlib.contextmanager
-def run_lock(run: Run, runner: Runner, wait: bool) -> Iterator[int | None]:
-    """The handle of a run's lock; None when another driver, or a command that has outlived its driver, has it.
-
-    Args:
-        run: which.
-        runner: whose signals end the waiting.
-        wait: until it is free.
-    """
-    run.output.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(run.output.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        free = _is_free(handle)
-        if wait and not free:
-            print(f"waiting for {run.name}, which another process is running", flush=True)
-        while wait and not free:
-            time.sleep(WAIT)
-            runner.check()
-            free = _is_free(handle)
-        yield handle if free else None
-    finally:
-        os.close(handle)
-
-
-def _is_free(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        pass
-    return True
-
-
-def last_line(output: Path) -> str:
-    """The last line that a run has printed."""
-    with open(output, "rb") as file:
-        file.seek(max(0, output.stat().st_size - TAIL))
-        lines = file.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

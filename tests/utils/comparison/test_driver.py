@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,12 @@ import pytest
 
 from scripts.compare import command_line, main
 from tests.conftest import ROOT
-from utils.comparison import runs
+from utils.comparison import attempts, commands, runs
+from utils.comparison.commands import Place, all_runs
 from utils.comparison.driver import Driver
 from utils.comparison.protocols import read_protocols
 from utils.comparison.rows import read_rows
-from utils.comparison.runs import Place, Runner, all_runs
+from utils.comparison.runs import Runner
 from utils.errors import UserError
 
 COUNTING = """
@@ -29,7 +31,7 @@ if words.get("--fail") == "yes" and not (folder / "mended").exists():
     sys.exit("this cannot work")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 counted = folder / "counted"
-for number in range(int(words["--steps"])):
+for number in range(int(words.get("--steps", 1))):
     if not counted.exists() or len(counted.read_text()) <= number:
         time.sleep(0.02)
         with open(counted, "a") as file:
@@ -171,7 +173,7 @@ def test_a_command_that_outlives_its_driver_is_waited_for(tmp_path, counting, mo
     wait_for_count(tmp_path, started, "a-seed0")
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    monkeypatch.setattr(runs, "WAIT", 0.05)
+    monkeypatch.setattr(attempts, "WAIT", 0.05)
     drive(here(tmp_path, monkeypatch))
     assert "waiting for a-seed0" in capsys.readouterr().out
     assert read_rows(tmp_path / "results" / "tiny.csv")[0]["unlab/test/acc/best"] == "0.08"
@@ -184,9 +186,9 @@ def test_a_signal_ends_the_command_first(tmp_path, counting, number):
     os.kill(driver.pid, number)
     assert driver.wait(60) == 128 + number
     assert output.read_text().splitlines()[-1] == "stopped; the same command goes on"
-    attempts = json.loads((tmp_path / "logs" / "tiny" / "a-seed0.json").read_text())
-    assert attempts["since"] is None
-    assert not attempts["finished"]
+    kept = json.loads((tmp_path / "logs" / "tiny" / "a-seed0.json").read_text())
+    assert kept["since"] is None
+    assert not kept["finished"]
 
 
 def test_two_drivers_share_the_runs(tmp_path, counting):
@@ -218,13 +220,33 @@ def test_what_cannot_be_is_told(words, message):
 
 def test_a_failed_pretraining_fails_what_starts_from_it(tmp_path, monkeypatch):
     (tmp_path / "fails.py").write_text("raise SystemExit('no weights')")
-    monkeypatch.setattr(runs, "PRETRAINING_MAIN", str(tmp_path / "fails.py"))
+    monkeypatch.setattr(commands, "PRETRAINING_MAIN", str(tmp_path / "fails.py"))
     protocol = read_protocols()["digits"]
     place = Place(tmp_path, tmp_path, tmp_path / "logs")
     driver = Driver(protocol, all_runs(protocol, ["iic"], [0], place), place, tmp_path / "results" / "digits.csv")
     drive(driver)
     assert "exit code 1: no weights" in driver.failed["pretraining-seed0"]
     assert driver.failed["iic-seed0"] == "its pretraining failed"
+
+
+def test_rows_from_another_machine_come_without_weights(tmp_path, counting, monkeypatch):
+    """A pretraining that has a row, but whose weights are not here, is run once more; its row stays."""
+    (tmp_path / "weights.py").write_text(
+        COUNTING + "target = pathlib.Path(words['--checkpoint_dir'])\n"
+        "target.mkdir(exist_ok=True)\n"
+        "(target / f'pretrain-resnet18-digits-{words[\"--comment\"]}.cp').touch()\n"
+    )
+    counting("{a: {main: COUNTING, steps: 1}, b: {main: COUNTING, steps: 1}}", "[0]")
+    text = (tmp_path / "p.yaml").read_text()
+    (tmp_path / "p.yaml").write_text(text.replace("{about", "{common: {dataset: digits}, pretraining: {}, about"))
+    monkeypatch.setattr(commands, "PRETRAINING_MAIN", str(tmp_path / "weights.py"))
+    drive(here(tmp_path, monkeypatch, ["a"]))
+    assert finished(tmp_path) == [("pretraining", 0), ("a", 0)]
+    shutil.rmtree(tmp_path / "logs")
+    drive(here(tmp_path, monkeypatch, ["a", "b"]))
+    assert finished(tmp_path) == [("pretraining", 0), ("a", 0), ("b", 0)]
+    assert (tmp_path / "logs" / "tiny" / "pretraining-seed0.txt").is_file()
+    assert not (tmp_path / "logs" / "tiny" / "a-seed0.txt").exists()
 
 
 def test_the_digits(tmp_path):

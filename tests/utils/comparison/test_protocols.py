@@ -9,11 +9,11 @@ import pytest
 
 from tests.conftest import ROOT
 from utils import cli
+from utils.comparison.commands import Place, all_runs
 from utils.comparison.documents import MARK, refreshed
 from utils.comparison.driver import Driver
 from utils.comparison.protocols import Images, as_words, chosen, read_protocols, require_images
 from utils.comparison.rows import read_rows
-from utils.comparison.runs import Place, all_runs
 from utils.errors import UserError
 from utils.methods.named import baseline_module, baseline_names
 

@@ -1,0 +1,122 @@
+"""What is known of the attempts that a run took, and the lock that keeps a run for one driver."""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from utils.comparison.commands import Run
+from utils.errors import UserError
+from utils.files import write_text
+
+WAIT = 1.0  # seconds between two looks at a lock
+TAIL = 4000  # bytes of a failed run's output in which its last line is looked for
+
+
+@dataclass
+class Attempts:
+    """What is known of the attempts that a run took, kept beside its output.
+
+    Args:
+        seconds: of wall clock, of all attempts.
+        cpu_seconds: of the attempts whose end was seen; None when one was not.
+        commits: that the attempts ran at.
+        since: when the attempt began that nobody has seen end.
+        settings: digest of the flags that the first of them had.
+        finished: whether the last of them ended well.
+    """
+
+    path: Path
+    seconds: float = 0.0
+    cpu_seconds: float | None = 0.0
+    commits: list[str] = field(default_factory=list)
+    since: float | None = None
+    settings: str | None = None
+    finished: bool = False
+
+    @classmethod
+    def read(cls, run: Run) -> "Attempts":
+        """Those of a run; an attempt that was killed with its driver lasted until the last sign of it.
+
+        Raises:
+            UserError: for attempts with other flags, from whose checkpoint another run would go on.
+        """
+        path = run.output.with_suffix(".json")
+        try:
+            found = cls(path, **json.loads(path.read_text()))
+        except FileNotFoundError:
+            return cls(path, settings=run.settings)
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}); remove it") from None
+        if (found.settings or run.settings) != run.settings:
+            raise UserError(f"{path} is of a run with other flags: remove {path.with_suffix('')}*, or give --log_dir")
+        if found.since is not None:
+            last = max(file.stat().st_mtime for file in (path, run.output, *run.output.with_suffix("").rglob("*")))
+            found.seconds += max(0.0, last - found.since)
+            found.cpu_seconds, found.since = None, None
+        return found
+
+    def begin(self, commit: str, settings: str) -> None:
+        """Written before the command starts, so that an attempt whose end nobody sees is known."""
+        self.settings, self.finished = settings, False
+        self.commits = [*dict.fromkeys([*self.commits, commit])]
+        self.since = time.time()
+        self._write()
+
+    def end(self, code: int, seconds: float, cpu_seconds: float) -> None:
+        """Written when the command has ended."""
+        self.finished = code == 0
+        self.seconds += seconds
+        self.cpu_seconds = None if self.cpu_seconds is None else self.cpu_seconds + cpu_seconds
+        self.since = None
+        self._write()
+
+    def _write(self) -> None:
+        values = {name: value for name, value in vars(self).items() if name != "path"}
+        write_text(self.path, json.dumps(values) + "\n")
+
+
+@contextlib.contextmanager
+def run_lock(run: Run, check: Callable[[], None], wait: bool) -> Iterator[int | None]:
+    """The handle of a run's lock; None when another driver, or a command that has outlived its driver, has it.
+
+    Args:
+        run: which.
+        check: called while waiting; what it raises ends that.
+        wait: until it is free.
+    """
+    run.output.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(run.output.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        free = _is_free(handle)
+        if wait and not free:
+            print(f"waiting for {run.name}, which another process is running", flush=True)
+        while wait and not free:
+            time.sleep(WAIT)
+            check()
+            free = _is_free(handle)
+        yield handle if free else None
+    finally:
+        os.close(handle)
+
+
+def _is_free(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
+
+
+def last_line(output: Path) -> str:
+    """The last line that a run has printed."""
+    with open(output, "rb") as file:
+        file.seek(max(0, output.stat().st_size - TAIL))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

@@ -1,0 +1,134 @@
+"""The command lines of a protocol's runs. Imports no torch."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from utils import cli
+from utils.cli.flags import flags_of
+from utils.comparison.protocols import PRETRAINING, PRETRAINING_MAIN, Protocol, as_words
+
+PLACES = ("data_dir", "feature_cache", "log_dir", "checkpoint_dir", "pretrained", "checkpoint")
+TRAINING = {"wandb": False, "enable_progress_bar": False, "resume_from_checkpoint": "auto"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the runs of a protocol find and leave their files.
+
+    Args:
+        data_dir, feature_cache: flags of the mains.
+        folder: of this protocol's runs.
+        threads: of a run; None: what the environment says, or torch.
+        more: further flags, with which rows are of other runs.
+        images: digest of the data.
+    """
+
+    data_dir: Path
+    feature_cache: Path
+    folder: Path
+    threads: int | None = None
+    more: str = ""
+    images: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command of a protocol.
+
+    Args:
+        words: of the command line, after the interpreter.
+        metrics: the file that it leaves.
+        output: the file for what it prints.
+        pretrained: whether it starts from its seed's pretraining.
+        weights: the file that it leaves for others, if it is the pretraining.
+    """
+
+    method: str
+    seed: int
+    words: tuple[str, ...]
+    metrics: Path
+    output: Path
+    pretrained: bool = False
+    weights: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}-seed{self.seed}"
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the files are there that others need of it."""
+        return self.weights is None or self.weights.is_file()
+
+    @property
+    def settings(self) -> str:
+        """Digest of the command without the places of its files."""
+        pairs = zip(self.words, ("", *self.words), strict=False)
+        kept = [word for word, before in pairs if before.removeprefix("--") not in PLACES]
+        return hashlib.sha256(" ".join(kept).encode()).hexdigest()[:8]
+
+
+def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], place: Place) -> list[Run]:
+    """The runs of the given methods, seed by seed; a seed's pretraining comes before what starts from it."""
+    runs: list[Run] = []
+    for seed in seeds:
+        weights = None
+        if protocol.pretraining is not None:
+            runs.append(_pretraining(protocol, seed, place))
+            weights = runs[-1].weights
+        runs += [_method(protocol, method, seed, place, weights) for method in methods]
+    return runs
+
+
+def _common(protocol: Protocol, name: str, seed: int, place: Place) -> dict[str, Any]:
+    words: dict[str, Any] = {**protocol.common, "seed": seed, "run_name": name, "log_dir": place.folder}
+    if protocol.images:
+        words["data_dir"] = place.data_dir
+    if protocol.frozen:
+        words["feature_cache"] = place.feature_cache
+    return words
+
+
+def _pretraining(protocol: Protocol, seed: int, place: Place) -> Run:
+    name = f"{PRETRAINING}-seed{seed}"
+    settings = {**_common(protocol, name, seed, place), **(protocol.pretraining or {}), **TRAINING}
+    settings |= {"comment": f"seed{seed}", "checkpoint_dir": place.folder / "pretrained"}
+    known = {flag.name for flag in flags_of("pretrain")}
+    words = [*as_words(settings), *_of_stage(place.more, known)]
+    args = cli.parse("pretrain", words)
+    weights = Path(args.checkpoint_dir) / f"{cli.run_name(args, 'pretrain')}.cp"
+    metrics = place.folder / name / "metrics.json"
+    output = place.folder / f"{name}.txt"
+    return Run(PRETRAINING, seed, (PRETRAINING_MAIN, *words), metrics, output, weights=weights)
+
+
+def _method(protocol: Protocol, method: str, seed: int, place: Place, weights: Path | None) -> Run:
+    entry, name = protocol.methods[method], f"{method}-seed{seed}"
+    weights = weights if entry.pretrained else None
+    settings = _common(protocol, name, seed, place)
+    metrics = place.folder / name / "metrics.json"
+    more = place.more.split()
+    if entry.trains:
+        settings |= {**protocol.training, **entry.settings, **TRAINING, "report": False, "comment": f"seed{seed}"}
+        settings |= {"pretrained": weights} if weights else {}
+    else:
+        settings |= {**entry.settings, **({"checkpoint": weights} if weights else {})}
+        metrics = place.folder / name / method / "metrics.json"
+        more = _of_stage(place.more, {flag.name for flag in flags_of("features")})
+    words = (entry.main, *as_words(settings), *more)
+    return Run(method, seed, words, metrics, place.folder / f"{name}.txt", weights is not None)
+
+
+def _of_stage(more: str, known: set[str]) -> list[str]:
+    """Those of further flags that a stage has: the others are for what trains novel classes."""
+    words, kept = more.split(), []
+    taken = False
+    for word in words:
+        if word.startswith("--"):
+            taken = word[2:].split("=")[0].removeprefix("no-") in known
+        if taken:
+            kept.append(word)
+    return kept
