@@ -19,7 +19,7 @@ setup: .venv/.dev ## make .venv with all that the program and its tests need
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-.venv/.dev: .venv/.done requirements-dev.txt requirements-backbone.txt
+.venv/.dev: .venv/.done requirements-dev.txt requirements-backbone.txt requirements-wandb.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@
 

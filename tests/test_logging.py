@@ -59,13 +59,19 @@ def test_without_login_the_run_is_offline_with_one_line_and_whole(no_login, tmp_
     folder = tmp_path / "logs" / "run"
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     history: dict[str, list[str]] = {}
-    for record in whole_run(path):
+    records = whole_run(path)
+    (run,) = (record.run for record in records if record.HasField("run"))
+    assert run.run_group.startswith("discover-resnet18-digits-5-inter_intra-")
+    assert (run.job_type, sorted(run.tags)) == ("discover", ["digits-5", "inter_intra", "seed0"])
+    for record in records:
         for item in record.history.item:  # one record for each call of log
             history.setdefault(item.key or "/".join(item.nested_key), []).append(item.value_json)
     with open(folder / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     for name in ("loss", "inter_loss", "intra_loss", "lr", "unlab/test/acc/best", "lab/test/acc", "joint/all"):
         assert [float(value) for value in history[name]] == pytest.approx([float(row[name]) for row in rows]), name
+    assert len(history["images_per_second"]) == len(rows)
+    assert min(map(float, history["images_per_second"])) > 0
     assert {"curves", "confusion"} <= {name.split("/")[0] for name in history}
 
 

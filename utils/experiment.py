@@ -42,6 +42,7 @@ from utils.training.lightning_messages import silence_lightning
 from utils.training.loggers import CSVLogger, wandb_logger
 from utils.training.nonfinite import NonFinite
 from utils.training.signals import Interruptions
+from utils.training.throughput import Throughput
 
 
 def pretrain(args: argparse.Namespace, pretrainer: type[Pretrainer] = Pretrainer) -> pl.Trainer:
@@ -134,7 +135,8 @@ def _fit(
     with resuming.own_folder(folder), Interruptions().installed() as interruptions:
         resume = resuming.find_checkpoint(args.resume_from_checkpoint, folder, vars(args))
         rank_zero_only(remove_unfinished)(folder)
-        trainer = _trainer(args, folder, extra, started, resume is not None, interruptions)
+        labels = cli.run_labels(args, stage)
+        trainer = _trainer(args, folder, extra, started, resume is not None, interruptions, labels)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
         with told_of_dead_workers():
@@ -176,6 +178,7 @@ def _trainer(
     started: float,
     resumed: bool,
     interruptions: Interruptions,
+    labels: cli.RunLabels,
 ) -> pl.Trainer:
     settings = cli.trainer_arguments(args) | {"enable_progress_bar": False}  # callbacks.Progress is ours
     if settings["profiler"]:  # to a file: what Lightning prints by itself is silenced above
@@ -186,7 +189,7 @@ def _trainer(
         plugins.append(ViewSyncBatchNorm())
     loggers: list[Logger] = [CSVLogger(folder, resume=resumed)]
     if getattr(args, "wandb", getattr(args, "use_wandb", False)):  # the two families of mains name it differently
-        loggers += wandb_logger(folder, args.project, args.entity, args.offline, resumed)
+        loggers += wandb_logger(folder, args.project, args.entity, args.offline, resumed, labels)
     trainer = pl.Trainer(
         **settings,
         logger=loggers,
@@ -195,6 +198,7 @@ def _trainer(
             callbacks.StartScreen(folder, resumed),
             NonFinite(folder, args.on_nonfinite),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
+            Throughput(args.batch_size),
             *extra,  # before the checkpoint, which holds their state
             LastCheckpoint(
                 folder / resuming.LAST, args.checkpoint_minutes, interruptions, getattr(args, "save_checkpoint", True)

@@ -5,18 +5,21 @@ May import: data (its table of datasets), errors, devices.
 
 from utils.cli.methods import Method, pair_method, similarity_method
 from utils.cli.parser import build_parser, parse, preset_of, run
-from utils.cli.run_names import file_name, run_name
+from utils.cli.run_names import RunLabels, file_name, run_labels, run_name, sweep_run_id
 from utils.cli.trainer_arguments import trainer_arguments
 
 __all__ = [
     "Method",
+    "RunLabels",
     "build_parser",
     "file_name",
     "pair_method",
     "parse",
     "preset_of",
     "run",
+    "run_labels",
     "run_name",
     "similarity_method",
+    "sweep_run_id",
     "trainer_arguments",
 ]

@@ -13,8 +13,11 @@ import yaml
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from utils.cli import RunLabels, sweep_run_id
 from utils.distributed import say
 from utils.files import write_text
+
+OVERRIDES = {"group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}  # variables that win
 
 
 class CSVLogger(Logger):
@@ -94,7 +97,12 @@ class CSVLogger(Logger):
 
 
 def wandb_logger(
-    folder: Path, project: str, entity: str | None = None, offline: bool = False, resumed: bool = False
+    folder: Path,
+    project: str,
+    entity: str | None = None,
+    offline: bool = False,
+    resumed: bool = False,
+    labels: RunLabels | None = None,
 ) -> list[Logger]:
     """The W&B logger in a list, which is empty where W&B is not installed.
 
@@ -106,8 +114,10 @@ def wandb_logger(
         project, entity: on W&B.
         offline: keep W&B's files on this machine.
         resumed: whether the run goes on.
+        labels: group, job type and tags, each unless its variable (WANDB_RUN_GROUP, WANDB_JOB_TYPE, WANDB_TAGS) is set.
     """
-    if importlib.util.find_spec("wandb") is None:
+    found = importlib.util.find_spec("wandb")
+    if found is None or found.origin is None:  # a folder `wandb` in the working directory is no package
         say("W&B is not installed: metrics go to metrics.csv alone")
         return []
     import wandb
@@ -129,6 +139,11 @@ def wandb_logger(
 
     known = folder / "wandb" / "id.txt"
     run_id = known.read_text().strip() if resumed and known.is_file() else uuid.uuid4().hex[:8]
+    run_id = sweep_run_id() or run_id
+    sorting: dict[str, Any] = (
+        {} if labels is None else {"group": labels.group, "job_type": labels.job_type, "tags": list(labels.tags)}
+    )
+    sorting = {name: value for name, value in sorting.items() if not os.environ.get(OVERRIDES[name])}
     if not offline and not wandb.login(prompt=False, verify=False):
         say("W&B: no login on this machine, so the run is logged offline ('wandb sync' uploads it)")
         offline = True
@@ -136,7 +151,7 @@ def wandb_logger(
     def logger(offline: bool) -> WandbLogger:
         settings = wandb.Settings(mode="offline" if offline else "online", console="off", silent=True, init_timeout=30)
         where: dict[str, Any] = {"name": folder.name, "project": project, "entity": entity, "save_dir": str(folder)}
-        made = StepLogger(**where, id=run_id, resume="allow", offline=offline, settings=settings)
+        made = StepLogger(**where, **sorting, id=run_id, resume="allow", offline=offline, settings=settings)
         made._wandb_init.pop("anonymous", None)  # Lightning hands it on, and W&B warns that it has no effect
         made.experiment  # noqa: B018  starts the run now, on rank 0, so that a failure shows here
         rank_zero_only(write_text)(known, run_id)
