@@ -123,7 +123,7 @@ PAGES = {
     "docs/report.md": Page(before=tuple(QUICKSTART)),
     "docs/results.md": Page((cifar10,)),
     "docs/scaling.md": Page((cifar10, imagenet), tuple(IMAGENET)),
-    "docs/training.md": Page((imagenet,), tuple(IMAGENET)),
+    "docs/training.md": Page((imagenet,), tuple(IMAGENET), needs="wandb_workspaces"),
     "docs/unknown-classes.md": Page((cifar100,), words=EPOCH),
     "docs/your-images.md": Page((folder("photos", "airplane automobile deer frog"),), needs=LITE0),
 }
@@ -143,6 +143,7 @@ ELSEWHERE = {  # pattern of a command -> where it is tried, or why not
     r"python scripts/compare\.py": "tests/utils/comparison",
     r"(HYPOTHESIS_EXAMPLES=\d+ )?pytest ": "a test",
     r"torchrun |srun |#|code=|if |exit ": "needs several machines",
+    r"wandb |python scripts/wandb/workspace\.py --entity ENTITY$": "a login: test_dashboards.py",
     r"pip install|\.venv/bin/pip|git ": "the network",
     r"python main_discover_spread\.py|python main_pretrain\.py --dataset FashionMNIST": "worked examples: test_docs.py",
 }

@@ -9,6 +9,7 @@ USELESS = (
     "sync_dist=True",  # what is logged is reduced already
     "is not resumable",
     "across ranks is zero",  # images of a kind that the data have none of; the start-up screen counts them
+    "`srun` command is available",  # one process needs none; utils.devices refuses several without it
     "in eval mode at the start of training",  # the fixed layers of a backbone, which stay there
 )
 
@@ -17,4 +18,4 @@ def silence_lightning() -> None:
     """Without its tips, its list of devices that are not there, and the warnings in ``USELESS``."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in USELESS:
-        warnings.filterwarnings("ignore", message=f".*{message}", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", message=f".*{message}", module="pytorch_lightning|lightning_fabric")
