@@ -24,4 +24,4 @@ if __name__ == "__main__":  # before torch is imported: --help and a mistyped fl
 if __name__ == "__main__":
     from utils.inference.clustered_features import cluster_features
 
-    cli.run(lambda args: cluster_features(args, ["kmeans"]), ARGS)
+    cli.run(lambda args: cluster_features(args, "kmeans"), ARGS)

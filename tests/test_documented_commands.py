@@ -46,12 +46,15 @@ def shortened(command: str, folder: Path) -> list[str]:
             words += ["--pretrained", str(next(folder.glob("checkpoints_iic/pretrain-*.cp")))]
     else:
         words = [sys.executable, *(words if words[0] == "-m" else [str(ROOT / script), *words[1:]])]
-    if re.match(r"main_pretrain|main_discover|baselines\.|scripts/.*\.sh", script) and "--print_config" not in given:
+    if (
+        re.match(r"main_pretrain|main_discover|baselines\.(?!kmeans|semi_kmeans)|scripts/.*\.sh", script)
+        and "--print_config" not in given
+    ):
         words += TRAINING + (SHORT[:2] if "--num_processes" in given else SHORT)
         words += ["--width", "8"] if not given & {"--width", "--backbone", "digits"} else []
         words += ["--no-sync_batchnorm"] if "--sync_batchnorm" in given else []
         words += HEADS if re.match(r"main_discover(?!_gcd)|scripts/.*/(discover|ablation)\.sh", script) else []
-    elif re.match(r"scripts/(baselines|estimate_classes)\.py", script):
+    elif re.match(r"baselines\.(kmeans|semi_kmeans)|scripts/estimate_classes\.py", script):
         words += ["--width", "8"] if not given & {"--width", "--backbone", "digits"} else []
     elif script in ("evaluate.py", "scripts/downstream.py"):
         words += ["--epoch", "1"] if not given & {"--epoch", "--model"} else []

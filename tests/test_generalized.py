@@ -72,7 +72,7 @@ def test_the_checkpoint_evaluates_to_the_same(generalized):
     again = evaluate_checkpoint.evaluate(args)
     assert again == {name: pytest.approx(metrics[name]) for name in again}
     args.baselines = True
-    with pytest.raises(UserError, match=r"run scripts/baselines\.py with --setting gcd"):
+    with pytest.raises(UserError, match=r"run baselines/kmeans\.py with --setting gcd"):
         evaluate_checkpoint.evaluate(args)
 
 

@@ -11,6 +11,7 @@ from tests.conftest import ROOT, TINY, tiny_discovery, tiny_pretraining
 from utils import cli
 from utils.errors import UserError
 from utils.evaluation.metrics import cluster_acc
+from utils.inference.clustered_features import cluster_features
 from utils.inference.evaluate_checkpoint import evaluate
 from utils.inference.features import PretrainedFeatures
 from utils.nets.disentangling_net import DisentanglingNet
@@ -23,7 +24,6 @@ def features_args(weights, *words):
 
 
 def run_script(name, args):
-    """By its path: ``baselines`` is a package too."""
     runpy.run_path(str(ROOT / "scripts" / f"{name}.py"))["main"](args)
 
 
@@ -73,8 +73,8 @@ def test_a_contrastive_model_gives_features_of_the_images_it_was_trained_on(tmp_
 
 def test_the_scripts_leave_the_files_of_a_run(tiny_run, tmp_path, capsys):
     where = ["--log_dir", tmp_path, "--run_name", "out"]
-    run_script("baselines", features_args(tiny_run[2], *where))
     for name in ("kmeans", "semi_kmeans"):
+        cluster_features(features_args(tiny_run[2], *where), name)
         folder = tmp_path / "out" / name
         assert {path.name for path in folder.iterdir()} == {"metrics.json", "hparams.yaml", "confusion.png"}
         assert 0 < json.loads((folder / "metrics.json").read_text())["unlab/train/acc/best"] <= 1

@@ -10,6 +10,7 @@ from typing import Any
 from utils.cli.baseline_flags import BASELINE
 from utils.cli.flag_types import Flag
 
+PAIR_FLAGS = ("rampup_length", "rampup_coefficient", "freeze_early")  # of all methods on pairs of images
 Published = tuple[float | None, float | None, float | None, float | None]
 
 
@@ -77,7 +78,7 @@ def pair_method(
         title,
         venue,
         published,
-        flags=("rampup_length", "rampup_coefficient", "freeze_early", *flags),
+        flags=(*PAIR_FLAGS, *flags),
         recipe={"max_epochs": 200, "base_lr": 0.1, "weight_decay_opt": 1e-4, "batch_size": 128, **(recipe or {})},
         always={"num_heads": 1},
         digits={"rampup_length": 16, "freeze_early": False, **(digits or {})},

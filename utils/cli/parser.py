@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from utils.cli.backbone_settings import refuse_contradictions
+from utils.cli.baseline_flags import BASELINE
 from utils.cli.flag_types import CD, NCD_DATA
 from utils.cli.flags import flags_of, groups_of
-from utils.cli.methods import Method
+from utils.cli.methods import PAIR_FLAGS, Method
 from utils.cli.run_names import default_comment
 from utils.cli.settings import check, check_new_run, dependent_defaults, factor_flag
 from utils.cli.trainer_arguments import trainer_arguments
@@ -21,6 +22,8 @@ from utils.errors import UserError, printable, told
 MAINS = {  # stage -> its main, or one of them
     "pretrain": "main_pretrain.py",
     "discover": "main_discover.py",
+    "gcd": "main_discover_gcd.py",
+    "features": "scripts/estimate_classes.py, baselines/kmeans.py, baselines/semi_kmeans.py",
     "evaluate": "main_evaluate.py",
     "predict": "main_predict.py",
     "disentangle": "train.py",
@@ -29,13 +32,24 @@ MAINS = {  # stage -> its main, or one of them
 
 
 def mains_with(name: str) -> str:
-    """The mains that have a flag, comma-separated; that of a constraint's weight by the names of the files."""
-    if name.startswith("factor_"):
-        root = Path(__file__).resolve().parents[2]
-        word = name.removeprefix("factor_")
-        return ", ".join(path.name for path in sorted(root.glob("main_discover_*.py")) if word in path.stem.split("_"))
+    """The mains and methods that have a flag, comma-separated; a constraint's weight by the names of the files."""
+    root = Path(__file__).resolve().parents[2]
     name = name.removeprefix("no-")
-    return ", ".join(main for stage, main in MAINS.items() if any(flag.name == name for flag in flags_of(stage)))
+    word = name.removeprefix("factor_")
+    if word != name:
+        mains = [path.name for path in sorted(root.glob("main_discover_*.py")) if word in path.stem.split("_")]
+        return ", ".join([*mains, *_methods_that_say(f'factors={{"{word}":', root)])
+    mains = [main for stage, main in MAINS.items() if any(flag.name == name for flag in flags_of(stage))]
+    if name in PAIR_FLAGS:
+        mains.append("the methods of baselines/ on pairs of images")
+    elif any(flag.name == name for rows in BASELINE.values() for flag in rows):
+        mains += _methods_that_say(f'"{name}"', root)
+    return ", ".join(mains)
+
+
+def _methods_that_say(words: str, root: Path) -> list[str]:
+    """The files of methods with these words, read and not imported: that would import torch."""
+    return [f"baselines/{path.name}" for path in sorted(root.glob("baselines/*.py")) if words in path.read_text()]
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,7 +1,6 @@
 """Clusterings of pretrained features, judged and filed as a discovery run is."""
 
 from argparse import Namespace
-from collections.abc import Sequence
 
 import yaml
 
@@ -13,12 +12,12 @@ from utils.inference.features import PretrainedFeatures, default_folder
 from utils.report.tables import metrics_table
 
 
-def cluster_features(args: Namespace, names: Sequence[str]) -> None:
+def cluster_features(args: Namespace, name: str) -> None:
     """Cluster, print the metrics of discovery, and leave them with the confusion matrix in ``<folder>/<name>/``.
 
     Args:
         args: the flags of the stage ``features``.
-        names: of ``utils.inference.features.BASELINES``.
+        name: ``kmeans`` or ``semi_kmeans``.
 
     Raises:
         UserError: for an unknown number of classes, and for weights or data that are not there or do not fit.
@@ -28,14 +27,12 @@ def cluster_features(args: Namespace, names: Sequence[str]) -> None:
 
     if args.num_unlabeled_classes == AUTO:
         raise UserError("--num_unlabeled_classes must be a number here; scripts/estimate_classes.py finds one")
-    parent = default_folder(args, "baselines")
+    folder = default_folder(args, "baselines") / name
     features = PretrainedFeatures(args, args.checkpoint, torch_device(args.gpus))
-    for name in names:
-        folder = parent / name
-        metrics, table = features.baseline(name, args.num_unlabeled_classes, args.seed)
-        write_json(folder / "metrics.json", metrics)
-        write_text(folder / "hparams.yaml", yaml.safe_dump(vars(args), sort_keys=False))
-        if table.sum():
-            classes = features.datamodule.class_names
-            save_png(plot_confusion(table, classes, args.num_labeled_classes), folder / "confusion.png")
-        print(f"{name}\n{metrics_table(metrics)}\nmetrics   {folder / 'metrics.json'}\n")
+    metrics, table = features.baseline(name, args.num_unlabeled_classes, args.seed)
+    write_json(folder / "metrics.json", metrics)
+    write_text(folder / "hparams.yaml", yaml.safe_dump(vars(args), sort_keys=False))
+    if table.sum():
+        classes = features.datamodule.class_names
+        save_png(plot_confusion(table, classes, args.num_labeled_classes), folder / "confusion.png")
+    print(f"{name}\n{metrics_table(metrics)}\nmetrics   {folder / 'metrics.json'}\n")

@@ -25,7 +25,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     if args.baselines and module.generalized:
         raise UserError(
             "--baselines are of discovery where the unlabelled images are all novel; for this checkpoint's setting "
-            "run scripts/baselines.py with --setting gcd"
+            "run baselines/kmeans.py with --setting gcd"
         )
     if args.baselines:
         from utils.inference.kmeans_baselines import kmeans_baselines

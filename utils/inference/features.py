@@ -31,7 +31,6 @@ from utils.nets.backbone import backbone_data
 from utils.nets.disentangling_net import is_disentangling, load_net
 from utils.targets import require_folder
 
-BASELINES = ("kmeans", "semi_kmeans")
 TRAINING_VIEWS = {"num_large_crops", "num_small_crops", "multicrop", "feature_views"}  # none is looked at here
 
 
@@ -149,7 +148,7 @@ class PretrainedFeatures:
         images, or those of ``semi_kmeans`` with the labelled images beside them; an image goes to the nearest.
 
         Args:
-            name: of ``BASELINES``.
+            name: ``kmeans`` or ``semi_kmeans``.
             num_novel: U.
             seed: of the starts.
         """
