@@ -50,7 +50,7 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         Flag(
             "estimator",
             None,
-            "how auto estimates (default: silhouette; novelty with --setting gcd)",
+            "how auto estimates (default: silhouette; inertia with --setting gcd)",
             stages=ESTIMATING,
             extra={"choices": ESTIMATORS},
         ),

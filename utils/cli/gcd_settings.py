@@ -21,4 +21,4 @@ def recipe_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def default_estimator(settings: Mapping[str, Any]) -> str:
     """How the number of novel classes is estimated where nothing else is asked for."""
-    return "novelty" if settings.get("setting") == "gcd" else "silhouette"
+    return "inertia" if settings.get("setting") == "gcd" else "silhouette"
