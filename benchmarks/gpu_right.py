@@ -228,3 +228,21 @@ def compiled(args: Namespace) -> Rows:
             steps, 1 if args.tiny else 5, args.device, dict.fromkeys(steps, 1 if args.tiny else 5)
         )
         yield row(f"{precision}: times eager's speed", seconds["eager"] / seconds["compiled"])
+    yield from _compiled_views(args, eager)
+
+
+def _compiled_views(args: Namespace, ours: discover_step.Ours) -> Rows:
+    """What compiling the views would give; ``--compile`` leaves them as they are."""
+    views = copy.copy(ours.pipeline)
+    views._compute = torch.compile(views._compute, backend="eager" if args.tiny else "inductor")  # type: ignore[method-assign]
+    generator = torch.Generator(device=args.device)
+    made = {
+        name: [view.clone() for view in pipeline(ours.some_images, generator.manual_seed(0))]
+        for name, pipeline in (("eager", ours.pipeline), ("compiled", views))
+    }
+    apart = [float((a - b).abs().mean()) for a, b in zip(made["eager"], made["compiled"], strict=True)]
+    yield row("views, compiled against eager, mean", max(apart), below=1e-3)
+    works = {"eager": lambda: ours.pipeline(ours.some_images, generator)}
+    works["compiled"] = lambda: views(ours.some_images, generator)
+    seconds = measure.in_turns(works, 1 if args.tiny else 10, args.device)
+    yield row("views: times eager's speed", seconds["eager"] / seconds["compiled"])

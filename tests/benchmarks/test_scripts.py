@@ -15,6 +15,7 @@ SMALL = {
     "views": "--batch_size 4 --rounds 1 --workers 1",
     "evaluate": "--samples 200 --rounds 1",
     "decode": "--images 2 --rounds 1 --width 60 --height 50",
+    "dispatches": "--threads 1 --dearest views",
     "loop": "--image_size 8 --width 8 --epochs 1 --limit_train_batches 1",
     "disentangle_step": "--batch_size 4 --steps 1 --width 8 --image_size 16",
     "baselines_step": "--batch_size 4 --rounds 1 --width 8",

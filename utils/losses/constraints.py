@@ -102,7 +102,8 @@ def _between_views(
     sums, counts = [], []
     for columns, rows in ((logits[..., :num_labeled], lab), (logits[..., num_labeled:], 1 - lab)):
         log_p = log_softmax(columns, temperature)
-        distances = distance(log_p[first], log_p[second]) * rows  # (V(V-1)/2, H, B, C)
+        pair = log_p.index_select(0, first), log_p.index_select(0, second)  # its gradient is one kernel, no sorting
+        distances = distance(*pair) * rows  # (V(V-1)/2, H, B, C)
         pairs, heads, _, num_columns = distances.shape
         sums.append(distances.sum() / (pairs * heads * num_columns))
         counts.append(rows.sum())

@@ -20,15 +20,23 @@ from utils.errors import UserError
 class ViewBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d over (V*B, C, h, w), view after view: each view is normalised by its own statistics."""
 
-    num_views: int = 1  # set by the encoder before each pass
+    num_views: int = 1  # set by the encoder before each pass (begin_pass)
     sync: bool = False  # statistics over all processes
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or (self.num_views == 1 and not self.sync):
             return super().forward(x)
-        self.num_batches_tracked.add_(self.num_views)  # type: ignore[union-attr]
         running = self.running_mean, self.running_var
         return torch.cat(_normalize(x.chunk(self.num_views), self, *running, self.weight, self.bias))  # type: ignore[arg-type]
+
+
+def begin_pass(layers: Sequence[ViewBatchNorm2d], num_views: int) -> None:
+    """Tell an encoder's layers how many views come next, and let them count: all at once, for every kernel costs."""
+    for layer in layers:
+        layer.num_views = num_views
+    counters: list = [layer.num_batches_tracked for layer in layers if layer.training and (num_views > 1 or layer.sync)]
+    if counters:  # else torch's own layer counts
+        torch._foreach_add_(counters, num_views)
 
 
 class HeadBatchNorm1d(nn.BatchNorm1d):
@@ -56,10 +64,10 @@ def group_batch_norm(x: Tensor, layers: Sequence[HeadBatchNorm1d]) -> Tensor:
     if first.training:
         out = torch.stack(_normalize(by_view.unbind(), first, mean, var, weight, bias))
         with torch.no_grad():
-            for layer, new_mean, new_var in zip(layers, mean.chunk(num_heads), var.chunk(num_heads), strict=True):
-                layer.running_mean.copy_(new_mean)  # type: ignore[union-attr]
-                layer.running_var.copy_(new_var)  # type: ignore[union-attr]
-                layer.num_batches_tracked.add_(len(by_view))  # type: ignore[union-attr]
+            running: list = [getattr(layer, name) for name in ("running_mean", "running_var") for layer in layers]
+            torch._foreach_copy_(running, [*mean.chunk(num_heads), *var.chunk(num_heads)])
+            counters: list = [layer.num_batches_tracked for layer in layers]
+            torch._foreach_add_(counters, len(by_view))
     else:
         out = F.batch_norm(by_view.flatten(0, 1), mean, var, weight, bias, False, 0.0, first.eps).view_as(by_view)
     return out.unflatten(2, (num_heads, -1)).permute(2, 0, 1, 3)

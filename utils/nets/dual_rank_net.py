@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.errors import UserError
-from utils.nets.batch_norm import ViewBatchNorm2d
+from utils.nets.batch_norm import ViewBatchNorm2d, begin_pass
 from utils.nets.cosine_net import CosineNet
 from utils.nets.encoder import Encoder
 from utils.nets.heads import Prototypes
@@ -69,7 +69,6 @@ class DualRankNet(CosineNet):
     def trunk(self, views: Sequence[Tensor]) -> Tensor:
         """The last map (V*B, D/2, h, w) before the branches, of views of one size."""
         encoder = self.encoder
-        for norm in [*encoder.norms, *self.local.norms]:
-            norm.num_views = len(views)
+        begin_pass([*encoder.norms, *self.local.norms], len(views))
         x = encoder.maxpool(encoder.relu(encoder.bn1(encoder.conv1(torch.cat(list(views))))))
         return encoder.layer3(encoder.layer2(encoder.layer1(x)))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from utils.errors import UserError
-from utils.nets.batch_norm import ViewBatchNorm2d
+from utils.nets.batch_norm import ViewBatchNorm2d, begin_pass
 
 ARCHITECTURES: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "resnet18": (BasicBlock, [2, 2, 2, 2]),
@@ -72,8 +72,7 @@ class Encoder(ResNet):
 
     def forward(self, images: Tensor, num_views: int = 1) -> Tensor:
         """Features (num_views * B, D) of images (num_views * B, 3, h, w), view after view."""
-        for norm in self.norms:
-            norm.num_views = num_views
+        begin_pass(self.norms, num_views)
         return super().forward(images)
 
 

@@ -20,11 +20,6 @@ class Prototypes(nn.Module):
         super().__init__()
         self.prototypes = nn.Linear(num_features, num_prototypes, bias=False)
 
-    @torch.no_grad()
-    def normalize_prototypes(self) -> None:
-        """Put every prototype on the unit sphere."""
-        self.prototypes.weight.copy_(F.normalize(self.prototypes.weight, dim=1))
-
     def forward(self, features: Tensor) -> Tensor:
         return self.prototypes(features)
 

@@ -63,10 +63,15 @@ class MultiHeadResNet(nn.Module):
         self.to(memory_format=torch.channels_last)
         self.banks = [module for module in self.modules() if isinstance(module, Prototypes)]
 
+    @torch.no_grad()
     def normalize_prototypes(self) -> None:
-        """Normalise the prototypes of all heads; called before every training step."""
+        """Put all heads' prototypes on the unit sphere, those of one length at once; before every training step."""
+        by_length: dict[int, list[Tensor]] = {}
         for bank in self.banks:
-            bank.normalize_prototypes()
+            by_length.setdefault(bank.prototypes.in_features, []).append(bank.prototypes.weight)
+        for weights in by_length.values():
+            unit = F.normalize(torch.cat(weights), dim=1)
+            torch._foreach_copy_(weights, list(unit.split([len(weight) for weight in weights])))
 
     def prototype_lengths(self, head: int) -> Tensor:
         """Lengths (L+U,) of the prototypes behind the logits of a head: 1 but for the last training step."""

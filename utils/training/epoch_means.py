@@ -22,7 +22,7 @@ class EpochMeans:
     def update(self, scalars: Mapping[str, Tensor]) -> None:
         """Add one step's scalars; the names must be the same in every step of an epoch."""
         self.names = list(scalars)
-        self.last = values = torch.stack([value.detach().double() for value in scalars.values()])
+        self.last = values = torch.stack([value.detach() for value in scalars.values()]).double()
         finite = values.isfinite().all()
         if self._sum is None or self._count is None:
             self._sum, self._count = torch.zeros_like(values), values.new_zeros(())

@@ -38,15 +38,15 @@ def blend(images: Tensor, factor: Tensor, contrast: Tensor, saturation: Tensor) 
     Returns:
         (B, 3, h, w) in [0, 255].
     """
-    return _blend_(images.clone(), factor, contrast, saturation)
+    return _blend_(images.clone(), 1 - factor, contrast, saturation)
 
 
-def _blend_(images: Tensor, factor: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """:func:`blend` in place."""
+def _blend_(images: Tensor, other_share: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+    """:func:`blend` in place, with ``1 - factor``."""
     other = luma(images)[:, None]  # (B, 1, h, w)
     mean = other.mean((2, 3), keepdim=True)
     other.mul_(per_image(saturation)).add_(mean.mul_(per_image(contrast)))
-    return images.lerp_(other, per_image(1 - factor)).clamp_(0, 255)
+    return images.lerp_(other, per_image(other_share)).clamp_(0, 255)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
@@ -96,13 +96,14 @@ def color_jitter(images: Tensor, factors: Tensor, hue: Tensor | None, order: Ten
     """
     images, steps = images.clone(), order.shape[1]
     factors = torch.cat((factors, torch.ones_like(factors[:, :1])), dim=1).gather(1, order)  # (B, 4), in the order
+    shares = 1 - factors  # of the other image
     contrast, saturation = (order == CONTRAST).float(), (order == SATURATION).float()
     if hue is None:
         for step in range(steps):
-            _blend_(images, factors[:, step], contrast[:, step], saturation[:, step])
+            _blend_(images, shares[:, step], contrast[:, step], saturation[:, step])
         return images
     turned = (order == HUE).cumsum(1) > 0  # (B, 4): hue is this step or an earlier one
-    before, after = torch.where(turned, 1, factors), torch.where(turned, factors, 1)
+    before, after = shares * ~turned, shares * turned  # neutral is 0
     for step in range(steps - 1):
         _blend_(images, before[:, step], contrast[:, step], saturation[:, step])
     images = adjust_hue(images, hue)

@@ -107,25 +107,25 @@ def draw_finish(spec: ViewSpec, batch: int, generator: Generator) -> FinishParam
     if spec.jitter is not None and spec.jitter.p:
         factors, hue, order = _draw_jitter(spec.jitter, batch, generator)
     if spec.solarize:
-        applied = _draw_applied(spec.solarize, batch, generator)
-        threshold = torch.where(applied, _uniform((batch,), 0, 256, generator), 256)
+        skipped = _draw_skipped(spec.solarize, batch, generator)
+        threshold = _uniform((batch,), 0, 256, generator).masked_fill_(skipped, 256)
     if spec.equalize:
         equalize = _draw_applied(spec.equalize, batch, generator)
     if spec.grayscale:
         grayscale = _draw_applied(spec.grayscale, batch, generator)
     if spec.blur is not None and spec.blur.p:
-        applied = _draw_applied(spec.blur.p, batch, generator)
-        sigma = torch.where(applied, _uniform((batch,), *spec.blur.sigma, generator), 0)
+        skipped = _draw_skipped(spec.blur.p, batch, generator)
+        sigma = _uniform((batch,), *spec.blur.sigma, generator).masked_fill_(skipped, 0)
     return FinishParams(angle, factors, hue, order, threshold, equalize, grayscale, sigma)
 
 
 def _draw_jitter(jitter: Jitter, batch: int, generator: Generator) -> tuple[Tensor, Tensor | None, Tensor]:
     """Factors (B, 3), hue (B,) or None, and order (B, 4 or 3), as torchvision's ``ColorJitter`` draws them."""
-    applied = _draw_applied(jitter.p, batch, generator)
+    skipped = _draw_skipped(jitter.p, batch, generator)
     strengths = (jitter.brightness, jitter.contrast, jitter.saturation)
     drawn = [_uniform((batch,), max(0.0, 1 - strength), 1 + strength, generator) for strength in strengths]
-    factors = torch.where(applied[:, None], torch.stack(drawn, dim=1), 1)
-    hue = torch.where(applied, _uniform((batch,), -jitter.hue, jitter.hue, generator), 0) if jitter.hue else None
+    factors = torch.stack(drawn, dim=1).masked_fill_(skipped[:, None], 1)
+    hue = _uniform((batch,), -jitter.hue, jitter.hue, generator).masked_fill_(skipped, 0) if jitter.hue else None
     order = _uniform((batch, 3 if hue is None else 4), 0, 1, generator).argsort(dim=1)
     return factors, hue, order
 
@@ -155,11 +155,10 @@ def _draw_resized_box(crop: ResizedCrop, batch: int, height: int, width: int, ge
     # No attempt fits: the largest central box whose ratio is allowed.
     central_width, central_height = min(width, round(height * high)), min(height, round(width / low))
     central = ((height - central_height) // 2, (width - central_width) // 2, central_height, central_width)
-    any_fits = fits.any(1)
-    columns = [
-        torch.where(any_fits, column, float(value)) for column, value in zip(box.unbind(1), central, strict=True)
-    ]
-    return torch.stack(columns, dim=1)
+    none_fits = ~fits.any(1)
+    for column, value in zip(box.unbind(1), central, strict=True):
+        column.masked_fill_(none_fits, float(value))
+    return box
 
 
 def _offset(room: Tensor, generator: Generator) -> Tensor:
@@ -172,6 +171,14 @@ def _draw_applied(p: float, batch: int, generator: Generator) -> Tensor:
     return _uniform((batch,), 0, 1, generator) < p
 
 
+def _draw_skipped(p: float, batch: int, generator: Generator) -> Tensor:
+    """(B,) bool, false with probability ``p``: what :func:`_draw_applied` would draw, the other way round."""
+    return _uniform((batch,), 0, 1, generator) >= p
+
+
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
     """Uniform float32 in [low, high)."""
-    return torch.rand(shape, generator=generator, device=generator.device).mul_(high - low).add_(low)
+    drawn = torch.rand(shape, generator=generator, device=generator.device)
+    if high - low != 1:  # every kernel costs a GPU's host
+        drawn.mul_(high - low)
+    return drawn.add_(low) if low else drawn

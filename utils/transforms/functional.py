@@ -85,9 +85,14 @@ def resized_crop(
         (B, 3, size, size) float32 in [0, 255].
     """
     height, width = images.shape[-2:]
-    top, left, box_height, box_width = box.unbind(1)
-    rows = resized_crop_weights(top, box_height, height, size, None, interpolation)  # (B, h, H)
-    columns = resized_crop_weights(left, box_width, width, size, flip, interpolation)  # (B, w, W)
+    if height == width:  # both axes in one go: every kernel costs a GPU's host
+        starts, lengths = box.reshape(-1, 2, 2).permute(1, 2, 0).flatten(1)  # (2B,) each, rows then columns
+        flips = None if flip is None else torch.cat((torch.zeros_like(flip), flip))
+        rows, columns = resized_crop_weights(starts, lengths, height, size, flips, interpolation).chunk(2)
+    else:
+        top, left, box_height, box_width = box.unbind(1)
+        rows = resized_crop_weights(top, box_height, height, size, None, interpolation)  # (B, h, H)
+        columns = resized_crop_weights(left, box_width, width, size, flip, interpolation)  # (B, w, W)
     return separable(images, rows, columns, overshoots=interpolation == BICUBIC)
 
 
