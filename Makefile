@@ -3,10 +3,11 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 0
-BENCHMARKS := startup views evaluate decode loop growth discover_step disentangle_step baselines_step
+METHOD ?= iic
+BENCHMARKS := startup views evaluate decode loop growth discover_step disentangle_step dispatches baselines_step
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all test-commands test-faults bench gpu-check check format lock
+.PHONY: help setup quickstart test test-all test-commands test-faults bench gpu-check reproduce check format lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +44,9 @@ bench: .venv/.done ## the benchmarks, one after the other; tables, and JSON in l
 
 gpu-check: .venv/.done ## what only a GPU can show: right, not waiting, fast, its memory; a table, and logs/benchmarks/gpu_check.json
 	@$(BIN)/python benchmarks/gpu_check.py
+
+reproduce: .venv/.done ## published runs: SPLIT=cifar10-5, cifar100-20 or cifar100-50 (METHOD=iic SEED=0 BUDGET=seconds); goes on when called again
+	@$(BIN)/python scripts/compare.py $(SPLIT) --methods $(METHOD) --seeds $(SEED) --download $(if $(BUDGET),--budget $(BUDGET))
 
 check: .venv/.dev ## formatting, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

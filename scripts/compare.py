@@ -12,17 +12,21 @@ protocols are in config/protocols.yaml; docs/comparing.md says more.
 """
 
 import argparse
+import signal
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from utils import cli
-from utils.comparison import protocols
+from utils.comparison import protocols, published
 from utils.errors import UserError
 
 RESULTS = ROOT / "results"
+STARTED = time.monotonic()
+OUT_OF_TIME = 75  # the exit code for "try again"
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -36,6 +40,8 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--methods", help="comma-separated [all of the protocol]")
     parser.add_argument("--seeds", help="comma-separated [all of the protocol]")
     parser.add_argument("--threads", type=int, help="of torch in each run [torch's choice]")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="stop by itself before, to go on another time")
+    parser.add_argument("--download", action="store_true", help="fetch the data that are not there")
     parser.add_argument("--data_dir", type=Path, default=Path("data"), help="where the images are [data]")
     parser.add_argument("--feature_cache", type=Path, default=Path("data/features"), help="[data/features]")
     parser.add_argument("--log_dir", type=Path, default=Path("logs/compare"), help="of the runs [logs/compare]")
@@ -55,9 +61,11 @@ def main(args: argparse.Namespace) -> int:
     if args.docs:
         write_documents(known, args.results)
         return 0
+    if args.protocol in published.SPLITS:
+        known[args.protocol] = published.published_protocol(args.protocol)
     if args.protocol not in known:
         given = f"there is no protocol {args.protocol}" if args.protocol else "a protocol is needed"
-        raise UserError(f"{given}; there are {', '.join(known)}")
+        raise UserError(f"{given}; there are {', '.join([*known, *published.SPLITS])}")
     protocol = known[args.protocol]
     methods = protocols.chosen(args.methods, list(protocol.methods), "--methods")
     seeds = [int(seed) for seed in protocols.chosen(args.seeds, [str(seed) for seed in protocol.seeds], "--seeds")]
@@ -78,7 +86,7 @@ def listing(known: dict, results: Path) -> str:
         count = (len(protocol.methods) + (protocol.pretraining is not None)) * len(protocol.seeds)
         done = sum(not row["more"] for row in read_rows(results / f"{name}.csv"))
         lines.append(f"{name:24} {protocol.hours:5g} hours  {done:3} of {count:3} rows  {protocol.about}")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"and the published runs of {', '.join(published.SPLITS)}"])
 
 
 def write_documents(known: dict, results: Path) -> None:
@@ -117,7 +125,11 @@ def run(
     from utils.comparison.runs import Runner, Stopped
     from utils.targets import require_folder
 
-    images = protocols.require_images(protocol.images, args.data_dir) if protocol.images else ""
+    until = STARTED + args.budget if args.budget else None
+    if protocol.images and args.download:
+        published.fetch(protocol.images, args.data_dir, until and until - time.monotonic())
+    rehearsal = protocol.name in published.SPLITS and args.more  # whatever data there are
+    images = protocols.require_images(protocol.images, args.data_dir) if protocol.images and not rehearsal else ""
     folder = args.log_dir.resolve() / "-".join([protocol.name, *args.more.replace("-", "").replace("/", "_").split()])
     place = Place(args.data_dir.resolve(), args.feature_cache.resolve(), folder, args.threads, args.more, images)
     driver = Driver(protocol, all_runs(protocol, methods, seeds, place), place, table)
@@ -126,11 +138,12 @@ def run(
     require_folder("log_dir", folder)
     code = 0
     try:
-        with Runner(place).installed() as runner:
+        with Runner(place, until).installed() as runner:
             driver.drive(runner)
     except Stopped as stopped:
-        print("stopped; the same command goes on")
-        code = 128 + stopped.number
+        in_time = stopped.number == signal.SIGALRM
+        print(f"stopped{f' within {args.budget:g} seconds' if in_time else ''}; the same command goes on")
+        code = OUT_OF_TIME if in_time else 128 + stopped.number
     if driver.failed:
         print(f"{len(driver.failed)} of {len(driver.runs)} runs failed; the same command tries them again:")
         print("\n".join(f"  {name}: {why}" for name, why in driver.failed.items()))

@@ -102,6 +102,8 @@ class Driver:
         done = self.finished()
         missing = sum((run.method, run.seed) not in done and run.name not in self.failed for run in self.runs)
         seconds = numbers(self._rows(), "seconds")
+        if not seconds and not self.protocol.hours:
+            return "unknown time"
         each = sum(seconds) / len(seconds) if seconds else self._hours_each() * 3600
         return str(timedelta(seconds=round(missing * each)))
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -19,6 +20,7 @@ from utils.errors import UserError
 
 EXTRACTED = re.compile(r"^features  [\d,]+ images in ([\d.]+) seconds", re.M)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+RESERVE, LAST = 30.0, 8.0  # seconds before the time is up: when a run is asked to end, and when it is ended
 
 
 class Stopped(Exception):
@@ -30,10 +32,16 @@ class Stopped(Exception):
 
 
 class Runner:
-    """Runs commands one at a time and passes signals on to the one that is running."""
+    """Runs commands one at a time and passes signals on to the one that is running.
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    Args:
+        place: of their files.
+        until: when all has to have ended, on ``time.monotonic()``'s clock: the running command is asked to stop and
+            leaves a checkpoint, as for a signal, and ``SIGALRM`` is what came; None: there is time.
+    """
+
+    def __init__(self, place: Place, until: float | None = None) -> None:
+        self.place, self.until = place, until
         self.child: subprocess.Popen | None = None
         self.signal: int | None = None
 
@@ -45,11 +53,31 @@ class Runner:
         """
         heeded = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, self._forward) for number in heeded}
+        timers = self._timers()
+        for timer in timers:
+            timer.daemon = True  # never what keeps this process alive
+            timer.start()
         try:
             yield self
         finally:
+            for timer in timers:
+                timer.cancel()
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _timers(self) -> list[threading.Timer]:
+        if self.until is None:
+            return []
+        left = self.until - time.monotonic()
+        reserve, last = min(RESERVE, left / 2), min(LAST, left / 8)
+        asking = threading.Timer(max(0.0, left - reserve), self._forward, (signal.SIGALRM, None))
+        return [asking, threading.Timer(max(0.0, left - last), self._end)]
+
+    def _end(self) -> None:
+        """End the command that has not heeded: its files are whole, and it goes on from the checkpoint before."""
+        if self.child is not None and self.child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.child.pid, signal.SIGKILL)
 
     def _forward(self, number: int, frame: object) -> None:
         self.signal = number

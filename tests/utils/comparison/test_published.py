@@ -1,0 +1,123 @@
+"""Published runs: their flags come from the scripts; they end in time, and a stopped one leaves the row of another."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from utils import cli
+from utils.comparison.commands import Place, Run, all_runs
+from utils.comparison.published import SPLITS, as_settings, fetch, published_protocol
+from utils.comparison.runs import Runner, Stopped
+from utils.errors import UserError
+
+SMALL = "--gpus 0 --precision 32 --width 8 --hidden_dim 16 --proj_dim 8 --num_heads 2 --batch_size 30 --warmup_epochs 1"
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_flags_are_those_of_the_scripts(split, tmp_path):
+    protocol = published_protocol(split)
+    assert {"uno_v2", "inter", "intra", "iic", "mse", "rs", "rkd"} < set(protocol.methods)
+    runs = all_runs(protocol, ["iic"], [1], Place(tmp_path, tmp_path, tmp_path))
+    assert [run.method for run in runs] == ["pretraining", "iic"]
+    script = (ROOT / "scripts" / split / "discover.sh").read_text()
+    main, *words = runs[1].words
+    assert main == "main_discover_inter_intra.py"
+    args = cli.parse("discover", words, factors={"inter": 0.05, "intra": 0.01})
+    assert (args.seed, args.max_epochs, args.batch_size, args.multicrop, args.precision) == (1, 500, 512, True, "16")
+    assert f"--factor_inter {args.factor_inter}" in script
+    assert args.pretrained.endswith(".cp")
+    assert args.resume_from_checkpoint == "auto"
+    assert cli.parse("pretrain", list(runs[0].words[1:])).max_epochs == 200
+
+
+def test_words_and_settings():
+    assert as_settings([]) == {}
+    assert as_settings(["--a", "1", "--b", "--no-c", "--d", "x"]) == {"a": "1", "b": True, "c": False, "d": "x"}
+
+
+HEEDS = """
+import pathlib, signal, sys, time
+def stop(*args):
+    pathlib.Path(sys.argv[1]).write_text("checkpoint")
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop if sys.argv[2] == "heeds" else signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["heeds", "does not"])
+def test_a_run_ends_before_the_time_is_up(kind, tmp_path):
+    (tmp_path / "run.py").write_text(HEEDS)
+    words = (str(tmp_path / "run.py"), str(tmp_path / "saved"), kind)
+    run = Run("iic", 0, words, tmp_path / "metrics.json", tmp_path / "iic-seed0.txt")
+    until = time.monotonic() + 8
+    with Runner(Place(tmp_path, tmp_path, tmp_path), until).installed() as runner:
+        with open(tmp_path / "lock", "w") as lock, pytest.raises(Stopped) as stopped:
+            runner.run(run, lock.fileno())
+        with pytest.raises(Stopped):
+            runner.check()  # nor does another begin
+    assert stopped.value.number == signal.SIGALRM
+    assert time.monotonic() < until
+    assert (tmp_path / "saved").is_file() == (kind == "heeds")
+
+
+def test_data_are_fetched_in_time_and_only_where_there_are_none(tmp_path):
+    with pytest.raises(UserError, match="CIFAR10 could not be downloaded in 0 seconds"):
+        fetch(SPLITS["cifar10-5"], tmp_path, 0.01)
+    (tmp_path / "cifar10.npz").touch()
+    fetch(SPLITS["cifar10-5"], tmp_path, 100)
+
+
+def small_cifar(folder: Path) -> None:
+    """cifar10.npz with a dozen training images a class, whose brightness tells it."""
+    generator, arrays = np.random.default_rng(0), {}
+    for part, count in (("train", 12), ("test", 4)):
+        labels = np.repeat(np.arange(10), count)
+        noise = generator.integers(0, 60, (len(labels), 32, 32, 3))
+        arrays |= {f"{part}_images": (noise + 18 * labels[:, None, None, None]).astype(np.uint8)}
+        arrays |= {f"{part}_labels": labels}
+    np.savez(folder / "cifar10.npz", **arrays)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_stopped_and_killed_it_leaves_the_same_row(tmp_path):
+    """Rehearsed on the CPU: a call that is killed, calls that stop in time, and one that finishes."""
+    small_cifar(tmp_path)
+    command = [sys.executable, "scripts/compare.py", "cifar10-5", "--methods", "iic", "--seeds", "0", "--download"]
+    command += ["--data_dir", str(tmp_path), f"--more={SMALL} --max_epochs 40"]
+
+    def call(name: str, *flags: str, kill_after: float | None = None) -> int:
+        places = ["--log_dir", str(tmp_path / name / "logs"), "--results", str(tmp_path / name)]
+        process = subprocess.Popen([*command, *places, *flags], cwd=ROOT, start_new_session=True)
+        if kill_after is None:
+            return process.wait()
+        time.sleep(kill_after)
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()
+
+    def rows(name: str) -> list[dict]:
+        with open(tmp_path / name / "cifar10-5.csv", newline="") as file:
+            differing = ("seconds", "cpu_seconds", "commit", "date")
+            return [{key: value for key, value in row.items() if key not in differing} for row in csv.DictReader(file)]
+
+    assert call("whole") == 0
+    assert call("parts", kill_after=12) == -signal.SIGKILL
+    codes, budget = [], 70
+    while not codes or codes[-1]:
+        begun = time.monotonic()
+        codes.append(call("parts", "--budget", str(budget)))
+        assert time.monotonic() - begun < budget
+        assert codes[-1] in (0, 75)
+        assert len(codes) < 8
+    assert rows("parts") == rows("whole")
+    assert [row["method"] for row in rows("whole")] == ["pretraining", "iic"]
