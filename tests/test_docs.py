@@ -19,6 +19,8 @@ from scripts.compare import command_line
 from utils import cli
 from utils.cli.flags import FAMILIES
 from utils.comparison.protocols import chosen, read_protocols
+from utils.comparison.published import SPLITS as SPLITS_PUBLISHED
+from utils.comparison.published import published_protocol
 from utils.data.specs import DIGITS_DEFAULTS
 from utils.methods.named import baseline_module
 
@@ -149,7 +151,7 @@ def test_flags_that_are_named_exist():
 )
 def test_comparisons_that_are_documented_exist(words):
     args = command_line().parse_args(shlex.split(words))
-    protocols = read_protocols()
+    protocols = read_protocols() | {split: published_protocol(split) for split in SPLITS_PUBLISHED}
     assert args.list or args.docs or args.protocol in protocols
     if args.methods:
         chosen(args.methods, list(protocols[args.protocol].methods), "--methods")
