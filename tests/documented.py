@@ -142,7 +142,7 @@ ELSEWHERE = {  # pattern of a command -> where it is tried, or why not
     r"python benchmarks/": "tests/benchmarks",
     r"python scripts/compare\.py": "tests/utils/comparison",
     r"(HYPOTHESIS_EXAMPLES=\d+ )?pytest ": "a test",
-    r"torchrun |srun |#|code=|if |exit ": "needs several machines",
+    r"torchrun |sbatch ": "needs several machines: test_machines.py",
     r"wandb |python scripts/wandb/workspace\.py --entity ENTITY$": "a login: test_dashboards.py",
     r"pip install|\.venv/bin/pip|git ": "the network",
     r"python main_discover_spread\.py|python main_pretrain\.py --dataset FashionMNIST": "worked examples: test_docs.py",

@@ -137,6 +137,38 @@ def test_a_launcher_is_taken_at_its_word(monkeypatch):
     devices.require_launcher(4)
 
 
+@pytest.mark.parametrize(
+    ("job", "processes", "message"),
+    [
+        ({"SLURM_NTASKS": "2"}, 1, "asked for 2 tasks, not for tasks on each machine: ask with --ntasks-per-node"),
+        ({"SLURM_NTASKS": "1"}, 4, "4 processes in a job of SLURM, but this one was started alone .* with srun"),
+        ({"SLURM_NTASKS": "2", "SLURM_STEP_ID": "0", "SLURM_NTASKS_PER_NODE": "2"}, 4, "started 2 tasks but 4 process"),
+    ],
+)
+def test_tasks_of_slurm_that_are_not_the_processes_are_refused(monkeypatch, job, processes, message):
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID", "SLURM_NTASKS_PER_NODE", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message):
+        devices.require_launcher(1, processes)
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    devices.require_launcher(1, processes)  # Lightning starts its processes itself there
+    monkeypatch.delenv("SLURM_JOB_NAME")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    devices.require_launcher(2, processes)
+
+
+def test_tasks_of_slurm_that_are_the_processes_are_taken(monkeypatch):
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.delenv("SLURM_JOB_NAME", raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    devices.require_launcher(1, 1)  # one process needs no srun
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_ID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    devices.require_launcher(2, 4)
+
+
 def test_processes_are_counted(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     assert devices.count_processes(None) == 1

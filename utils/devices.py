@@ -88,8 +88,12 @@ def count_processes(gpus: str | None, num_processes: int = 1, num_nodes: int = 1
     return num_nodes * (len(devices) if isinstance(devices, list) else devices)
 
 
-def require_launcher(num_nodes: int) -> None:
-    """Refuse several machines without what tells each of them who the others are: it would wait for them for ever.
+def require_launcher(num_nodes: int, processes: int = 1) -> None:
+    """Refuse several processes without what tells each of them who the others are: they would wait for ever.
+
+    Args:
+        num_nodes: machines.
+        processes: on all of them.
 
     Raises:
         UserError: saying how such a run is started.
@@ -98,6 +102,30 @@ def require_launcher(num_nodes: int) -> None:
         raise UserError(
             f"--num_nodes {num_nodes} but this process was started alone and would wait for the others for ever: start "
             "it on each machine with torchrun or srun (docs/scaling.md), or set MASTER_ADDR, MASTER_PORT and NODE_RANK"
+        )
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        _require_tasks(processes)
+
+
+def _require_tasks(processes: int) -> None:
+    """Refuse a job of SLURM whose tasks are not the processes that train; without one there is nothing to refuse."""
+    tasks = int(os.environ.get("SLURM_NTASKS", 0))
+    if not tasks or os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):  # where Lightning starts processes
+        return
+    if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise UserError(
+            f"SLURM was asked for {tasks} tasks, not for tasks on each machine: ask with --ntasks-per-node, one for "
+            "each process (docs/scaling.md)"
+        )
+    if processes > 1 and "SLURM_STEP_ID" not in os.environ:
+        raise UserError(
+            f"{processes} processes in a job of SLURM, but this one was started alone and would wait for the others "
+            "for ever: start it with srun (docs/scaling.md)"
+        )
+    if processes > 1 and tasks != processes:
+        raise UserError(
+            f"SLURM started {tasks} tasks but {processes} processes train: --num_nodes times --gpus has to be the "
+            "number of machines times --ntasks-per-node"
         )
 
 

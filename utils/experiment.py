@@ -102,7 +102,7 @@ def _fit(
     started = time.monotonic()
     silence_lightning()
     require_devices(args.gpus, args.num_processes)
-    require_launcher(args.num_nodes)
+    require_launcher(args.num_nodes, count_processes(args.gpus, args.num_processes, args.num_nodes))
     for remark in remarks(vars(args)):
         say(f"warning: {remark}")
     folder = run_folder(args, stage)
