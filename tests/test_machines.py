@@ -19,7 +19,7 @@ from tests.conftest import ROOT, TINY, free_port
 
 MAIN = "main_discover_inter_intra.py"
 ALONE = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}  # of each process
-DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel")
+DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "squeue")
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
@@ -95,6 +95,7 @@ class Slurm:
             "SelectType": "select/linear",
             "JobAcctGatherType": "jobacct_gather/none",
             "MpiDefault": "none",
+            "SchedulerParameters": "bf_interval=2",  # seconds; the rule is 30
             "ReturnToService": 2,
             "NodeName": f"{host} NodeAddr=127.0.0.1 CPUs=2",
             "PartitionName": "main Nodes=ALL Default=YES MaxTime=INFINITE State=UP",
@@ -133,6 +134,11 @@ class Slurm:
         return "\n".join(f"{path.name}: {path.read_text()[-1500:]}" for path in sorted(self.folder.glob("*.log")))
 
     def stop(self) -> None:
+        """End jobs, then daemons: a node that is gone first leaves its jobs behind."""
+        self.ask("scancel", "--user", getuser(), check=False)
+        deadline = time.monotonic() + 30
+        while self.ask("squeue", "--noheader", check=False) and time.monotonic() < deadline:
+            time.sleep(0.3)
         for daemon in reversed(self.daemons):
             daemon.terminate()
         for daemon in self.daemons:
@@ -153,17 +159,18 @@ def slurm():
             cluster.start()
             yield cluster
         finally:
-            cluster.ask("scancel", "--user", getuser(), check=False)
             cluster.stop()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_job_of_slurm_is_requeued_and_ends_as_if_nothing_had_happened(slurm, tmp_path):
     """The documented script, two tasks; SIGUSR1 comes from scancel, as it would when the time is nearly over."""
 
     def submit(name):
-        flags = words_of(tmp_path, name, "--max_epochs", "60", "--num_processes", "2")
+        flags = words_of(
+            tmp_path, name, "--max_epochs", "60", "--check_val_every_n_epoch", "30", "--num_processes", "2"
+        )
         where = ["--ntasks-per-node=2", f"--output={tmp_path}/{name}.out", "--parsable"]
         return slurm.ask("sbatch", *where, "scripts/slurm.sh", MAIN, *flags).strip()
 
@@ -181,12 +188,12 @@ def test_a_job_of_slurm_is_requeued_and_ends_as_if_nothing_had_happened(slurm, t
     slurm.ask("scancel", f"--signal={signal.SIGUSR1.name.removeprefix('SIG')}", job)
     slurm.wait(lambda: "Restarts=1" in slurm.state(job), 60)
     assert 2 <= epochs() < 60
-    slurm.wait(lambda: finished(job), 200)
+    slurm.wait(lambda: finished(job), 300)
     output = (tmp_path / "stopped.out").read_text()
-    assert output.count("epoch 60/60") == 1
+    assert (output.count("stopped by SIGUSR1"), output.count("epoch 60/60")) == (1, 1)
     assert "Traceback" not in output
     whole = submit("whole")
-    slurm.wait(lambda: finished(whole), 200)
+    slurm.wait(lambda: finished(whole), 300)
     assert "Restarts=0" in slurm.state(whole)
     assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 

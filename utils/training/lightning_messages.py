@@ -15,7 +15,8 @@ USELESS = (
 
 
 def silence_lightning() -> None:
-    """Without its tips, its list of devices that are not there, and the warnings in ``USELESS``."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    """Without its tips, its lists of absent devices and of processes that meet, and the warnings in ``USELESS``."""
+    for package in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(package).setLevel(logging.WARNING)
     for message in USELESS:
         warnings.filterwarnings("ignore", message=f".*{message}", module="pytorch_lightning|lightning_fabric")
