@@ -145,7 +145,7 @@ def test_without_a_login_or_the_package_the_workspace_is_one_line(made, monkeypa
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     args = argparse.Namespace(entity="team", project="IIC", name="name", out=None)
-    with pytest.raises(UserError, match=r"no login to W&B on this machine: wandb login, or give --out FILE\.json"):
+    with pytest.raises(UserError, match=r"^no login to W&B on this machine: wandb login, or give --out FILE\.json"):
         WORKSPACE["main"](args)
     monkeypatch.setitem(__import__("sys").modules, "wandb_workspaces.workspaces", None)
     with pytest.raises(UserError, match=r"pip install -r requirements-wandb\.txt"):

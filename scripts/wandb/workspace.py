@@ -118,10 +118,9 @@ def main(args: argparse.Namespace) -> None:
         return
     import wandb
 
+    if not wandb.login(prompt=False, verify=False):
+        raise UserError("no login to W&B on this machine: wandb login, or give --out FILE.json")
     try:
-        logged_in = wandb.login(prompt=False, verify=False)
-        if not logged_in:
-            raise UserError("no login to W&B on this machine: wandb login, or give --out FILE.json")
         made.save()
     except (wandb.Error, ValueError, OSError) as error:
         raise UserError(f"W&B did not take the workspace: {str(error).splitlines()[0]}") from error
