@@ -29,6 +29,8 @@ def augment(crops: Tensor, spec: ViewSpec, params: FinishParams) -> Tensor:
     if params.factors is not None and params.order is not None:
         jitter = (params.factors, params.hue, params.order)
         crops = _where_drawn(color.color_jitter, _jittered(params.factors, params.hue), crops, *jitter)
+        if crops.device.type in DRAWN_ALONE:  # the jitter does it: a rotation can leave 255.00002
+            crops.clamp_(0, 255)
     if params.threshold is not None or params.equalize is not None:
         crops = crops.round()  # PIL's 8 bits: from here on thresholds and histograms are exact
     if params.threshold is not None:

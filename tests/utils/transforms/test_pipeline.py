@@ -95,6 +95,14 @@ def test_operations_for_drawn_views_alone_do_not_show(spec, every_view_at_once, 
         assert torch.equal(ours, expected)
 
 
+def test_a_turned_white_image_is_white_whether_jittered_or_not(monkeypatch):
+    spec, white = DIGITS.large, torch.full((64, 3, 8, 8), 255, dtype=torch.uint8)
+    alone = ViewPipeline([spec] * 2, *RAW)(white, seeded())
+    monkeypatch.setattr(augment, "DRAWN_ALONE", ())
+    for ours, expected in zip(alone, ViewPipeline([spec] * 2, *RAW)(white, seeded()), strict=True):
+        assert torch.equal(ours, expected)
+
+
 def test_finish_does_to_crops_what_arrays_get():
     spec = replace(CIFAR.large, crops=(PadCrop(4),))  # whose crops are exact in uint8
     images, views = sample_images("photo", 20), ViewPipeline([spec], MEAN, STD)
