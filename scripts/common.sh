@@ -3,6 +3,7 @@
 # chooses the interpreter: $PYTHON, else that of an activated environment, else .venv, else the python on the path.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." > /dev/null
+trap : USR1 # SLURM sends it to all processes of a task: a script of several mains waits until the running one has saved
 
 if [[ -z ${PYTHON:-} ]]; then
   PYTHON=python

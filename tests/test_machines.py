@@ -212,6 +212,26 @@ def test_the_script_refuses_what_could_not_go_on(words, message):
     assert done.stderr.startswith(message)
 
 
+def test_a_script_of_several_mains_waits_until_the_running_one_has_saved(tmp_path):
+    """SLURM sends SIGUSR1 to all processes of a task; a shell that ended first would take the training with it."""
+    python = tmp_path / "python"
+    saves = "trap 'sleep 0.5; echo saved; exit 138' USR1"
+    python.write_text(f"#!/bin/bash\n{saves}\necho begun\nwhile :; do sleep 0.1; done\n")
+    python.chmod(0o755)
+    script = subprocess.Popen(
+        ["bash", "scripts/cifar10-5/ablation.sh"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHON": str(python)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert script.stdout.readline() == "begun\n"
+    os.killpg(script.pid, signal.SIGUSR1)
+    assert (script.communicate(timeout=30)[0], script.returncode) == ("saved\n", 138)
+
+
 @pytest.mark.parametrize(("code", "requeued"), [(0, False), (138, True), (1, False)])
 @pytest.mark.parametrize("command", ["main_discover.py --comment=c", "scripts/digits/discover.sh"])
 def test_the_script_requeues_what_was_stopped_alone(code, requeued, command, tmp_path):
