@@ -55,8 +55,7 @@ class Attempts:
         if (found.settings or run.settings) != run.settings:
             raise UserError(f"{path} is of a run with other flags: remove {path.with_suffix('')}*, or give --log_dir")
         if found.since is not None:
-            last = max(file.stat().st_mtime for file in (path, run.output, *run.output.with_suffix("").rglob("*")))
-            found.seconds += max(0.0, last - found.since)
+            found.seconds += max(0.0, _last_sign(path, run) - found.since)
             found.cpu_seconds, found.since = None, None
         return found
 
@@ -78,6 +77,15 @@ class Attempts:
     def _write(self) -> None:
         values = {name: value for name, value in vars(self).items() if name != "path"}
         write_text(self.path, json.dumps(values) + "\n")
+
+
+def _last_sign(path: Path, run: Run) -> float:
+    """When a file of a run was last written; some may never have come to be."""
+    times = [path.stat().st_mtime]
+    for file in (run.output, *run.output.with_suffix("").rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            times.append(file.stat().st_mtime)
+    return max(times)
 
 
 @contextlib.contextmanager

@@ -64,6 +64,11 @@ class Run:
         return self.weights is None or self.weights.is_file()
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all that it leaves is there."""
+        return self.leaves and self.metrics.is_file()
+
+    @property
     def settings(self) -> str:
         """Digest of the command without the places of its files."""
         pairs = zip(self.words, ("", *self.words), strict=False)
@@ -72,11 +77,11 @@ class Run:
 
 
 def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], place: Place) -> list[Run]:
-    """The runs of the given methods, seed by seed; a seed's pretraining comes before what starts from it."""
+    """The runs of the given methods, seed by seed; a seed's pretraining comes before them if one starts from it."""
     runs: list[Run] = []
     for seed in seeds:
         weights = None
-        if protocol.pretraining is not None:
+        if protocol.pretraining is not None and any(protocol.methods[method].pretrained for method in methods):
             runs.append(_pretraining(protocol, seed, place))
             weights = runs[-1].weights
         runs += [_method(protocol, method, seed, place, weights) for method in methods]
@@ -116,7 +121,7 @@ def _method(protocol: Protocol, method: str, seed: int, place: Place, weights: P
         settings |= {"pretrained": weights} if weights else {}
     else:
         settings |= {**entry.settings, **({"checkpoint": weights} if weights else {})}
-        metrics = place.folder / name / method / "metrics.json"
+        metrics = place.folder / name / Path(entry.main).stem / "metrics.json"
         more = _of_stage(place.more, {flag.name for flag in flags_of("features")})
     words = (entry.main, *as_words(settings), *more)
     return Run(method, seed, words, metrics, place.folder / f"{name}.txt", weights is not None)

@@ -86,7 +86,7 @@ class Driver:
         print(f"{number} of {len(self.runs)}  {run.method}, seed {run.seed}; {self._left()} left", flush=True)
         began = time.monotonic()
         try:
-            code = 0 if Attempts.read(run).finished and run.leaves else runner.run(run, lock)
+            code = 0 if Attempts.read(run).finished and run.is_whole else runner.run(run, lock)
             if code:
                 raise UserError(f"exit code {code}: {last_line(run.output)}")
             row = row_of(run, self.place)

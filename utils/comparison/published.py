@@ -66,7 +66,8 @@ def commands(split: str, script: str) -> list[list[str]]:
     environment = os.environ | {"PYTHON": "echo"}  # in the interpreter's place
     done = subprocess.run(["bash", str(path)], env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise UserError(f"{path} ends with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
+        said = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise UserError(f"{path} ends with the exit code {done.returncode}: {said}")
     return [shlex.split(line) for line in done.stdout.splitlines()]
 
 

@@ -14,6 +14,7 @@ import pytest
 from scripts.compare import command_line, main
 from tests.conftest import ROOT
 from utils.comparison import attempts, commands, runs
+from utils.comparison.attempts import Attempts
 from utils.comparison.commands import Place, all_runs
 from utils.comparison.driver import Driver
 from utils.comparison.protocols import read_protocols
@@ -146,6 +147,25 @@ def test_a_finished_run_whose_row_is_lost_is_not_run_again(tmp_path, counting, m
     drive(here(tmp_path, monkeypatch))
     assert read_rows(tmp_path / "results" / "tiny.csv") == first
     assert (tmp_path / "logs" / "tiny" / "a-seed0.txt").read_text().count("begins") == 1
+
+
+def test_a_finished_run_without_its_metrics_is_run_again(tmp_path, counting, monkeypatch):
+    counting("{a: {main: COUNTING, steps: 3}}", "[0]")
+    drive(here(tmp_path, monkeypatch))
+    (tmp_path / "results" / "tiny.csv").unlink()
+    shutil.rmtree(tmp_path / "logs" / "tiny" / "a-seed0")
+    driver = here(tmp_path, monkeypatch)
+    drive(driver)
+    assert (driver.failed, finished(tmp_path)) == ({}, [("a", 0)])
+
+
+def test_a_driver_killed_before_its_command_printed(tmp_path, counting, monkeypatch):
+    counting("{a: {main: COUNTING, steps: 1}}", "[0]")
+    driver = here(tmp_path, monkeypatch)
+    driver.place.folder.mkdir(parents=True)
+    Attempts.read(driver.runs[0]).begin("abc", driver.runs[0].settings)
+    drive(driver)
+    assert (driver.failed, finished(tmp_path)) == ({}, [("a", 0)])
 
 
 def test_killed_at_any_second(tmp_path, counting, monkeypatch):

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from utils import cli
 from utils.comparison.commands import Place, all_runs
 from utils.comparison.documents import MARK, refreshed
 from utils.comparison.driver import Driver
-from utils.comparison.protocols import Images, as_words, chosen, read_protocols, require_images
+from utils.comparison.protocols import Images, Method, as_words, chosen, read_protocols, require_images
+from utils.comparison.published import SPLITS, published_protocol
 from utils.comparison.rows import read_rows
 from utils.errors import UserError
 from utils.methods.named import baseline_module, baseline_names
@@ -77,6 +79,17 @@ def test_further_flags_go_where_they_are_known(tmp_path):
     assert ends["iic"] == "--width 8 --num_heads 2"
 
 
+def test_what_starts_from_no_pretraining_has_none(tmp_path):
+    runs = all_runs(PROTOCOLS["frozen-cifar10-500"], ["kmeans", "uno_v2"], [0], place(tmp_path))
+    assert [run.method for run in runs] == ["kmeans", "uno_v2"]
+
+
+def test_a_clustering_leaves_its_metrics_under_the_name_of_its_file(tmp_path):
+    method = Method("mine", "baselines/kmeans.py", trains=False, pretrained=False, settings={})
+    (run,) = all_runs(replace(PROTOCOLS["digits"], methods={"mine": method}), ["mine"], [0], place(tmp_path))
+    assert run.metrics == tmp_path / "logs" / "mine-seed0" / "kmeans" / "metrics.json"
+
+
 def test_settings_do_not_depend_on_the_place_of_files(tmp_path):
     def digests(folder, **others):
         runs = all_runs(PROTOCOLS["frozen-cifar10-5"], ["rs", "kmeans"], [0], place(folder, **others))
@@ -135,7 +148,7 @@ def test_committed_rows_are_of_the_protocols_and_in_a_page(tmp_path):
     shown = {mark["name"] for page in PAGES for mark in MARK.finditer(page.read_text())}
     assert shown == set(PROTOCOLS)
     for path in (ROOT / "results").glob("*.csv"):
-        protocol = PROTOCOLS[path.stem]
+        protocol = published_protocol(path.stem) if path.stem in SPLITS else PROTOCOLS[path.stem]
         runs = all_runs(protocol, list(protocol.methods), protocol.seeds, place(tmp_path))
         Driver(protocol, runs, place(tmp_path), path).require_same_settings()
         names = {run.name for run in runs}
