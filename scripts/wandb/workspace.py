@@ -123,7 +123,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         made.save()
     except (wandb.Error, ValueError, OSError) as error:
-        raise UserError(f"W&B did not take the workspace: {str(error).splitlines()[0]}") from error
+        raise UserError(f"W&B did not take the workspace: {(str(error) or repr(error)).splitlines()[0]}") from error
     print(f"workspace {made.url}")
 
 
