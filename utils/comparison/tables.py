@@ -17,7 +17,7 @@ MISSING = "missing"
 
 
 def markdown(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], more: str, command: str) -> str:
-    """The table of accuracies in percent, best head, a line a method.
+    """The table of accuracies in percent, best head, a line a method; those without a row share the last line.
 
     Args:
         protocol: whose seeds have to be there.
@@ -32,15 +32,20 @@ def markdown(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], mo
     names = [*([PRETRAINING] if protocol.pretraining is not None else []), *methods]
     lines = ["| accuracy (%), best head | " + " | ".join(COLUMNS) + " | CPU seconds | seeds |"]
     lines.append("|---" * (len(COLUMNS) + 3) + "|")
-    missing = []
-    for name in names:
-        there = [row for row in rows if row["method"] == name]
-        lines.append(f"| {name} | " + " | ".join([*_cells(there), _seeds(there, protocol)]) + " |")
-        seeds = {int(row["seed"]) for row in there}
-        missing += [f"{name} {seed}" for seed in protocol.seeds if seed not in seeds]
-    if missing:
-        lines += ["", f"{len(missing)} of {len(names) * len(protocol.seeds)} runs are missing; `{command}` goes on."]
+    by_name = {name: [row for row in rows if row["method"] == name] for name in names}
+    for name, there in by_name.items():
+        if there:
+            lines.append(_line(name, there, protocol))
+    if absent := [name for name, there in by_name.items() if not there]:
+        lines.append(_line(", ".join(absent), [], protocol))
+    runs = len(names) * len(protocol.seeds)
+    if missing := runs - sum(len({row["seed"] for row in there}) for there in by_name.values()):
+        lines += ["", f"{missing} of {runs} runs are missing; `{command}` goes on."]
     return "\n".join(lines)
+
+
+def _line(name: str, rows: Sequence[Row], protocol: Protocol) -> str:
+    return f"| {name} | " + " | ".join([*_cells(rows), _seeds(rows, protocol)]) + " |"
 
 
 def _cells(rows: Sequence[Row]) -> list[str]:

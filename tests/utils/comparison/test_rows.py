@@ -73,14 +73,14 @@ def test_the_table_says_what_is_missing(tmp_path):
     for seed, accuracy in enumerate((0.5, 0.6, 0.7)):
         add_row(path, row("iic", seed, **{"unlab/test/acc/best": accuracy}))
     add_row(path, row("iic", 0, more="--x 1", **{"unlab/test/acc/best": 0.0}))
-    text = markdown(PROTOCOL, read_rows(path), ["iic", "rs"], "", "go")
+    text = markdown(PROTOCOL, read_rows(path), ["iic", "rs", "ncl"], "", "go")
     assert text.splitlines() == [
         "| accuracy (%), best head | " + " | ".join(COLUMNS) + " | CPU seconds | seeds |",
         "|---|---|---|---|---|---|---|",
         "| iic |  | 60.0 ± 10.0 |  |  | 2 ± 0 | 3 |",
-        "| rs | missing | missing | missing | missing | missing | 0 of 3 |",
+        "| rs, ncl | missing | missing | missing | missing | missing | 0 of 3 |",
         "",
-        "3 of 6 runs are missing; `go` goes on.",
+        "6 of 9 runs are missing; `go` goes on.",
     ]
     page = (
         "before\n<!-- python scripts/compare.py small --table --methods rs,iic -->\nold\n<!-- end of table -->\nafter\n"
