@@ -40,7 +40,7 @@ def get_datamodule(args: Namespace, mode: str) -> "NCDDataModule | ContrastiveDa
     from utils.transforms.spec import BackboneData
 
     small = args.num_small_crops if getattr(args, "multicrop", False) else 0
-    small_crops = {"pretrain": 0, "all": 0, "discover": small}
+    small_crops = {"pretrain": 0, "discover": small, "all": 0}
     if mode not in small_crops:
         raise ValueError(f"unknown mode '{mode}'; known are {', '.join(small_crops)}, disentangle")
     named, backbone = args.labeled_classes, getattr(args, "backbone_data", None)

@@ -12,6 +12,7 @@ from utils.data.loaders import ViewLoader
 from utils.data.specs import dataset_spec
 from utils.errors import UserError
 from utils.methods.discoverer import Discoverer as Baseline
+from utils.transforms import augment
 from utils.transforms.pipeline import ViewPipeline
 
 SMALL = {
@@ -120,7 +121,8 @@ class NoSynchronisation(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("discoverer", [Baseline, Discoverer, MSEDiscoverer])
-def test_a_step_never_waits_for_the_device(discoverer):
+def test_a_step_never_waits_for_the_device(discoverer, monkeypatch):
+    monkeypatch.setattr(augment, "DRAWN_ALONE", ())  # views as they are made on a device that could wait
     module = discoverer(**SMALL).train()
     optimizer = module.configure_optimizers()[0][0]
     spec = dataset_spec("CIFAR10")
