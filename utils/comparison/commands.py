@@ -81,7 +81,7 @@ def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], p
     runs: list[Run] = []
     for seed in seeds:
         weights = None
-        if protocol.pretraining is not None and any(protocol.methods[method].pretrained for method in methods):
+        if protocol.pretrains(methods):
             runs.append(_pretraining(protocol, seed, place))
             weights = runs[-1].weights
         runs += [_method(protocol, method, seed, place, weights) for method in methods]

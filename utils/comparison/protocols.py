@@ -1,6 +1,6 @@
 """Protocols as data: which methods run on which seeds, images and settings. Imports no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,10 @@ class Protocol:
     def frozen(self) -> bool:
         """Whether the methods see cached features of a backbone."""
         return "backbone" in self.common
+
+    def pretrains(self, methods: Iterable[str]) -> bool:
+        """Whether one of the ``methods`` starts from the pretraining, so that it belongs to their runs and table."""
+        return self.pretraining is not None and any(self.methods[method].pretrained for method in methods)
 
 
 def read_protocols(path: Path = PROTOCOLS) -> dict[str, Protocol]:

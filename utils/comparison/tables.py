@@ -29,7 +29,7 @@ def markdown(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], mo
     rows = [row for row in rows if row["more"] == more and int(row["seed"]) in protocol.seeds]
     if not rows:
         return f"Nothing is measured yet; `{command}` begins."
-    names = [*([PRETRAINING] if protocol.pretraining is not None else []), *methods]
+    names = [*([PRETRAINING] if protocol.pretrains(methods) else []), *methods]
     lines = ["| accuracy (%), best head | " + " | ".join(COLUMNS) + " | CPU seconds | seeds |"]
     lines.append("|---" * (len(COLUMNS) + 3) + "|")
     by_name = {name: [row for row in rows if row["method"] == name] for name in names}

@@ -168,3 +168,10 @@ def test_the_page_of_protocols_says_their_hours():
 
 def test_words_of_settings():
     assert as_words({"a": True, "b": False, "c": 0.5}) == ["--a", "--no-b", "--c", "0.5"]
+
+
+def test_pretraining_belongs_to_what_starts_from_it(tmp_path):
+    protocol = PROTOCOLS["frozen-cifar10-5"]
+    assert protocol.pretrains(["kmeans", "kcl"])
+    assert not protocol.pretrains(["kmeans", "iic"])
+    assert [run.method for run in all_runs(protocol, ["kmeans", "iic"], [0], place(tmp_path))] == ["kmeans", "iic"]
