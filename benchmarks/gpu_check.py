@@ -35,6 +35,8 @@ PARTS = {  # module, function, seconds that it may take; in this order
     "memory": ("gpu_speed", "memory", 20),
 }
 SECONDS, SECONDS_OF_REHEARSAL = 480.0, 300.0  # for all of it
+ENDING = 5.0  # seconds that a process has to end, asked or killed
+NO_TIME = {"rows": [], "error": "no time was left for it", "seconds": 0.0}
 JSON = "logs/benchmarks/gpu_check.json"
 
 
@@ -66,8 +68,8 @@ def main(words=None) -> int:
     print(", ".join(map(str, device["rows"][0].values())), flush=True)
     for name in args.parts:
         left = (SECONDS_OF_REHEARSAL if args.tiny else SECONDS) - (time.monotonic() - begun)
-        seconds = PARTS[name][2] * (2 if args.tiny else 1)
-        part = _part(context, PARTS[name], args, min(seconds, left))
+        seconds = min(PARTS[name][2] * (2 if args.tiny else 1), left - 2 * ENDING)
+        part = dict(NO_TIME) if seconds <= 0 else _part(context, PARTS[name], args, seconds)
         found["parts"][name] = part
         _write(Path(args.json), found)
         print(f"{name:<17} {part['seconds']:6.1f} s  {part['error'] or 'good'}", flush=True)
@@ -92,14 +94,17 @@ def _part(context, part: tuple[str, str, int], args, seconds: float) -> dict:
     if here.poll(max(seconds, 0)):
         try:
             result = here.recv()
-        except EOFError:
-            process.join()
+        except (EOFError, OSError):  # nothing, or half a message
+            process.join(ENDING)
             result["error"] = f"its process ended with the exit code {process.exitcode}"
-        process.join(5)
+        process.join(ENDING)
     if process.pid is not None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # with what it has started
-    process.join()
+    process.kill()  # one that has no group yet too
+    process.join(ENDING)
+    if process.is_alive():
+        result["error"] += "; nothing ends its process"
     return result | {"seconds": round(time.monotonic() - begun, 1)}
 
 
@@ -131,4 +136,8 @@ def _write(path: Path, found: dict) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if multiprocessing.active_children():  # held by the device's driver: an exit as usual would wait for them for ever
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

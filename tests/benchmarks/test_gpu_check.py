@@ -3,6 +3,7 @@
 import importlib
 import json
 import multiprocessing
+import time
 from argparse import Namespace
 
 import pytest
@@ -69,3 +70,20 @@ def test_a_part_that_fails_is_told(gpu_check, function, error, tmp_path):
     part = gpu_check._part(context, ("failing", function, 1), args, 2 if function == "hangs" else 60)
     assert part["error"] == error
     assert [row["what"] for row in part["rows"]] == {"raises": ["first"], "judges": ["apart"]}.get(function, [])
+
+
+def test_a_part_that_is_slow_to_begin_is_killed_in_time(gpu_check, monkeypatch, tmp_path):
+    """Out of its time before it has a process group, as when an import hangs."""
+    monkeypatch.setattr(gpu_check, "_child", lambda *_: time.sleep(60))
+    args = Namespace(json=str(tmp_path / "check.json"), threads=1)
+    part = gpu_check._part(multiprocessing.get_context("fork"), ("failing", "hangs", 1), args, 0.2)
+    assert part["error"] == "took more than its 0 seconds"
+    assert part["seconds"] < 30
+
+
+def test_no_part_begins_without_time(gpu_check, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(gpu_check, "SECONDS_OF_REHEARSAL", 0.0)
+    monkeypatch.setattr(gpu_check, "_part", lambda *_: {"rows": [{"device": "cpu"}], "error": "", "seconds": 0.0})
+    path = tmp_path / "check.json"
+    assert gpu_check.main(["--device", "cpu", "--tiny", "--json", str(path), "--parts", "parity"]) == 1
+    assert json.loads(path.read_text())["parts"]["parity"]["error"] == "no time was left for it"
