@@ -120,3 +120,8 @@ def test_a_run_that_goes_on_with_another_batch_size_or_says_where_it_goes_on(tmp
     pretrain(tmp_path, *where)
     said = capsys.readouterr().out
     assert f"resuming  {folder / 'last.ckpt'}: epoch 2 of 3, after step 2; 5 steps in all\n" in said
+    (weights,) = tmp_path.glob("*.cp")
+    first = weights.read_bytes()
+    weights.unlink()  # of a run that is finished: they are written again
+    pretrain(tmp_path, *where)
+    assert weights.read_bytes() == first

@@ -249,8 +249,9 @@ def test_a_failed_pretraining_fails_what_starts_from_it(tmp_path, monkeypatch):
     assert driver.failed["iic-seed0"] == "its pretraining failed"
 
 
-def test_rows_from_another_machine_come_without_weights(tmp_path, counting, monkeypatch):
-    """A pretraining that has a row, but whose weights are not here, is run once more; its row stays."""
+@pytest.mark.parametrize("gone", ["tiny", "tiny/pretrained"])
+def test_weights_that_are_not_here_are_made_anew(tmp_path, counting, monkeypatch, gone):
+    """Rows from another machine, or weights that were deleted: the pretraining is called again, its row stays."""
     (tmp_path / "weights.py").write_text(
         COUNTING + "target = pathlib.Path(words['--checkpoint_dir'])\n"
         "target.mkdir(exist_ok=True)\n"
@@ -262,11 +263,15 @@ def test_rows_from_another_machine_come_without_weights(tmp_path, counting, monk
     monkeypatch.setattr(commands, "PRETRAINING_MAIN", str(tmp_path / "weights.py"))
     drive(here(tmp_path, monkeypatch, ["a"]))
     assert finished(tmp_path) == [("pretraining", 0), ("a", 0)]
-    shutil.rmtree(tmp_path / "logs")
-    drive(here(tmp_path, monkeypatch, ["a", "b"]))
+    first = read_rows(tmp_path / "results" / "tiny.csv")
+    shutil.rmtree(tmp_path / "logs" / gone)
+    driver = here(tmp_path, monkeypatch, ["a", "b"])
+    drive(driver)
+    assert not driver.failed
     assert finished(tmp_path) == [("pretraining", 0), ("a", 0), ("b", 0)]
-    assert (tmp_path / "logs" / "tiny" / "pretraining-seed0.txt").is_file()
-    assert not (tmp_path / "logs" / "tiny" / "a-seed0.txt").exists()
+    assert read_rows(tmp_path / "results" / "tiny.csv")[:2] == first
+    assert driver.runs[0].leaves
+    assert (tmp_path / "logs" / "tiny" / "a-seed0.txt").exists() == (gone != "tiny")
 
 
 def test_the_digits(tmp_path):
