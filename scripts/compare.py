@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from utils import cli
 from utils.comparison import protocols, published
+from utils.comparison.runs import Stopped
 from utils.errors import UserError
 
 RESULTS = ROOT / "results"
@@ -122,12 +123,15 @@ def run(
     """Run what is missing."""
     from utils.comparison.commands import Place, all_runs
     from utils.comparison.driver import Driver
-    from utils.comparison.runs import Runner, Stopped
+    from utils.comparison.runs import Runner
     from utils.targets import require_folder
 
     until = STARTED + args.budget if args.budget else None
     if protocol.images and args.download:
-        published.fetch(protocol.images, args.data_dir, until and until - time.monotonic())
+        try:
+            published.fetch(protocol.images, args.data_dir, until and until - time.monotonic())
+        except Stopped as stopped:
+            return ended(stopped, args)
     rehearsal = protocol.name in published.SPLITS and args.more  # whatever data there are
     images = protocols.require_images(protocol.images, args.data_dir) if protocol.images and not rehearsal else ""
     folder = args.log_dir.resolve() / "-".join([protocol.name, *args.more.replace("-", "").replace("/", "_").split()])
@@ -141,9 +145,7 @@ def run(
         with Runner(place, until).installed() as runner:
             driver.drive(runner)
     except Stopped as stopped:
-        in_time = stopped.number == signal.SIGALRM
-        print(f"stopped{f' within {args.budget:g} seconds' if in_time else ''}; the same command goes on")
-        code = OUT_OF_TIME if in_time else 128 + stopped.number
+        code = ended(stopped, args)
     if driver.failed:
         print(f"{len(driver.failed)} of {len(driver.runs)} runs failed; the same command tries them again:")
         print("\n".join(f"  {name}: {why}" for name, why in driver.failed.items()))
@@ -151,6 +153,13 @@ def run(
     if not code:
         print(f"all {len(driver.runs)} runs are in {table}")
     return code
+
+
+def ended(stopped: Stopped, args: argparse.Namespace) -> int:
+    """Say what stopped it; the exit code."""
+    in_time = stopped.number == signal.SIGALRM
+    print(f"stopped{f' within {args.budget:g} seconds' if in_time else ''}; the same command goes on")
+    return OUT_OF_TIME if in_time else 128 + stopped.number
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The published runs of a split as a protocol, with the flags of ``scripts/<split>/*.sh``, which stand there alone."""
 
+import contextlib
 import itertools
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.comparison.protocols import ROOT, Images, Method, Protocol
+from utils.comparison.runs import LAST, Stopped
 from utils.errors import UserError
 
 SPLITS = {  # training and test images of a class
@@ -88,15 +91,22 @@ def as_settings(words: Sequence[str]) -> Mapping[str, Any]:
 
 
 def fetch(images: Images, data_dir: Path, seconds: float | None = None) -> None:
-    """Download what is not there, in a process that may be ended at any time.
+    """Download what is not there, in a process that may be ended at any time; the next call goes on.
 
     Raises:
-        UserError: when it cannot be had, or not in so many seconds.
+        UserError: when it cannot be had.
+        Stopped: when it cannot be had in so many seconds.
     """
     command = [sys.executable, "-c", FETCH, images.dataset, str(data_dir)]
-    try:
-        done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise UserError(f"{images.dataset} could not be downloaded in {seconds:.0f} seconds; try again") from None
-    if done.returncode:
-        raise UserError((done.stderr.strip().splitlines() or ["the data could not be had"])[-1])
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        last = min(LAST, (seconds or 0) / 8)
+        try:
+            _, said = process.communicate(timeout=None if seconds is None else seconds - last)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # it removes what it has half unpacked
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=max(0.0, last / 2))
+            process.kill()
+            raise Stopped(signal.SIGALRM) from None
+    if process.returncode:
+        raise UserError((said.strip().splitlines() or ["the data could not be had"])[-1])

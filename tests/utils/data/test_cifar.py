@@ -12,6 +12,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 
 from tests.utils.data.makers import pixels, write_cifar, write_npz
 from utils.data.containers import SourceRequest
+from utils.data.sources import fetching
 from utils.data.sources.cifar_files import CIFAR
 from utils.data.sources.plain_pickle import load_plain_pickle
 from utils.data.sources.readers import load_source, prepare_source
@@ -149,27 +150,26 @@ def archive(tmp_path):
 
 
 def test_download_unpacks_whole_files(tmp_path, monkeypatch, archive):
-    def download_url(url, root, filename, md5):
+    def download(url, path, md5):
         assert url.endswith("cifar-10-python.tar.gz")
         assert md5 == CIFAR10.tgz_md5
-        with open(os.path.join(root, filename), "wb") as file:
-            file.write(archive)
+        path.write_bytes(archive)
 
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", download_url)
+    monkeypatch.setattr(fetching, "download", download)
     request = SourceRequest("CIFAR10", tmp_path / "new", download=True)
     prepare_source(request)
     assert len(load_source(request).train_images) == 20
     assert {path.name for path in request.data_dir.iterdir()} == {"cifar-10-batches-py", "cifar-10-python.tar.gz"}
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", None)
+    monkeypatch.setattr(fetching, "download", None)
     prepare_source(request)  # what is there is not fetched again
 
 
 @pytest.mark.parametrize("left", [None, b"half an archive"])
 def test_failed_download(tmp_path, monkeypatch, left):
-    def download_url(url, root, filename, md5):
+    def download(url, path, md5):
         raise OSError("no network\nat all")
 
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", download_url)
+    monkeypatch.setattr(fetching, "download", download)
     if left:
         (tmp_path / "cifar-10-python.tar.gz").write_bytes(left)
     with pytest.raises(UserError, match=r"could not be downloaded .*\(no network\)") as raised:
@@ -179,7 +179,7 @@ def test_failed_download(tmp_path, monkeypatch, left):
 
 
 def test_damaged_archive(tmp_path, monkeypatch):
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", lambda *args: None)
+    monkeypatch.setattr(fetching, "download", lambda *args: None)
     (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"not an archive")
     with pytest.raises(UserError, match=r"cifar-10-python\.tar\.gz is damaged"):
         load_source(SourceRequest("CIFAR10", tmp_path, download=True))
