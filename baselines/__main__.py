@@ -2,6 +2,8 @@
 
 import argparse
 
+from utils import cli
+
 
 def table() -> str:
     """A line for each method: its command, title, venue and published accuracies."""
@@ -20,5 +22,4 @@ def table() -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m baselines", description=__doc__)
     parser.add_argument("--list", action="store_true", help="the table of methods (also without this flag)")
-    parser.parse_args()
-    print(table())
+    cli.run(lambda _: print(table()), parser.parse_args)

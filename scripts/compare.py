@@ -163,4 +163,4 @@ def ended(stopped: Stopped, args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main, command_line().parse_args())
+    cli.run(main, command_line().parse_args)

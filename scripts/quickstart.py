@@ -15,9 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import cli
 
-def main() -> None:
-    """Pretrain, discover, evaluate, print the table."""
+
+def parse() -> argparse.Namespace:
+    """The command line; ``flags`` are those for the three mains."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", default="0", help="seed of weights, order and views [0]")
     parser.add_argument("--log_dir", default="logs", help="folder of all runs [logs]")
@@ -26,19 +28,23 @@ def main() -> None:
         "--threads", type=int, default=1, help="of torch; one gives the same numbers on all machines [1]"
     )
     args, flags = parser.parse_known_args()
+    return argparse.Namespace(**vars(args), flags=flags, debug="--debug" in flags)
 
+
+def main(args: argparse.Namespace) -> None:
+    """Pretrain, discover, evaluate, print the table."""
     started = time.monotonic()
     print("discover the digits 5 to 9 after seeing labels of 0 to 4 alone\n", flush=True)
     import torch
 
     from main_discover_inter_intra import Discoverer
-    from utils import cli, experiment, files
+    from utils import experiment, files
     from utils.inference.evaluate_checkpoint import evaluate
     from utils.report.tables import metrics_table
 
     torch.set_num_threads(args.threads)
     folder = Path(args.log_dir) / args.run_name
-    common = ["--dataset", "digits", "--seed", args.seed, "--log_dir", args.log_dir, "--no-wandb", *flags]
+    common = ["--dataset", "digits", "--seed", args.seed, "--log_dir", args.log_dir, "--no-wandb", *args.flags]
     names = ["--comment", f"quickstart-seed{args.seed}", "--run_name", f"{args.run_name}/pretrain"]
     pretraining = cli.parse("pretrain", [*common, *names])
     experiment.pretrain(pretraining)
@@ -55,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main, parse)

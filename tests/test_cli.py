@@ -1,5 +1,7 @@
 """Flags: every published command, their meaning for the Trainer, and one-line errors. No torch is imported for them."""
 
+import argparse
+import os
 import re
 import shlex
 import subprocess
@@ -163,6 +165,26 @@ def test_wrong_flags_are_one_line_and_exit_2(argv, message):
     assert message in done.stderr
     assert done.stderr.startswith("main_discover.py: error: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["main_discover.py --print_config", "scripts/compare.py --list", "train.py --help"])
+def test_a_reader_who_leaves_is_no_error(words):
+    """As in ``--list | head -1``, where head may be gone before there is anything to read."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, *words.split()]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)  # argparse passes over it
+
+
+def test_another_pipe_that_breaks_is_an_error():
+    def main(args):
+        raise BrokenPipeError("of a connection")
+
+    with pytest.raises(BrokenPipeError, match="of a connection"):
+        cli.run(main, argparse.Namespace())
 
 
 def test_resolve_completes_and_refuses():

@@ -4,8 +4,9 @@ May import: data (its table of datasets), errors, devices.
 """
 
 from utils.cli.methods import Method, pair_method, similarity_method
-from utils.cli.parser import build_parser, parse, preset_of, run
+from utils.cli.parser import build_parser, parse, preset_of
 from utils.cli.run_names import RunLabels, file_name, run_labels, run_name, sweep_run_id
+from utils.cli.running import run
 from utils.cli.trainer_arguments import trainer_arguments
 
 __all__ = [

@@ -1,11 +1,9 @@
-"""The parser: flags to settings, errors to one line. Imports no torch."""
+"""The parser: flags to settings, wrong ones to one line. Imports no torch."""
 
 import argparse
 import difflib
-import io
-import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,9 +13,10 @@ from utils.cli.flag_types import CD, NCD_DATA
 from utils.cli.flags import flags_of, groups_of
 from utils.cli.methods import PAIR_FLAGS, Method
 from utils.cli.run_names import default_comment
+from utils.cli.running import ends_when_unread
 from utils.cli.settings import check, check_new_run, dependent_defaults, factor_flag
 from utils.cli.trainer_arguments import trainer_arguments
-from utils.errors import UserError, printable, told
+from utils.errors import UserError, printable
 
 MAINS = {  # stage -> its main, or one of them
     "pretrain": "main_pretrain.py",
@@ -104,6 +103,7 @@ def build_parser(
     return parser
 
 
+@ends_when_unread()
 def parse(
     stage: str,
     argv: Sequence[str] | None = None,
@@ -171,24 +171,3 @@ def print_config(args: argparse.Namespace) -> None:
 
     settings = {name: value for name, value in vars(args).items() if name != "print_config"}
     yaml.safe_dump({"settings": settings, "trainer": trainer_arguments(args)}, sys.stdout, sort_keys=False)
-
-
-def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace) -> None:
-    """Call a main, whose integer is the exit code; what the user can mend is one line on stderr and the error's code.
-
-    ``--debug`` shows the traceback instead. Where several processes train, all end with the code of the one that failed
-    first, and its message is the first.
-    """
-    for stream in (sys.stdout, sys.stderr):  # a file name that is not UTF-8 is printed with escapes
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = main(args)
-    except Exception as error:
-        problem = told(error)
-        if args.debug or problem is None:
-            raise
-        print(f"{os.path.basename(sys.argv[0])}: error: {printable(str(problem))}", file=sys.stderr)
-        sys.exit(problem.exit_code)
-    if isinstance(code, int) and code:
-        sys.exit(code)
