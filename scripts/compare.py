@@ -12,7 +12,6 @@ protocols are in config/protocols.yaml; docs/comparing.md says more.
 """
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
@@ -22,12 +21,11 @@ sys.path.insert(0, str(ROOT))
 
 from utils import cli
 from utils.comparison import protocols, published
-from utils.comparison.runs import Stopped
+from utils.comparison.stopping import Stopped
 from utils.errors import UserError
 
 RESULTS = ROOT / "results"
 STARTED = time.monotonic()
-OUT_OF_TIME = 75  # the exit code for "try again"
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -157,9 +155,8 @@ def run(
 
 def ended(stopped: Stopped, args: argparse.Namespace) -> int:
     """Say what stopped it; the exit code."""
-    in_time = stopped.number == signal.SIGALRM
-    print(f"stopped{f' within {args.budget:g} seconds' if in_time else ''}; the same command goes on")
-    return OUT_OF_TIME if in_time else 128 + stopped.number
+    print(f"stopped{f' within {args.budget:g} seconds' if stopped.in_time else ''}; the same command goes on")
+    return stopped.exit_code
 
 
 if __name__ == "__main__":

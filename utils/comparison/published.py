@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.comparison.protocols import ROOT, Images, Method, Protocol
-from utils.comparison.runs import LAST, Stopped
+from utils.comparison.stopping import LAST, Stopped
 from utils.errors import UserError
 
 SPLITS = {  # training and test images of a class

@@ -16,19 +16,11 @@ from typing import IO, Any
 from utils.comparison.attempts import Attempts
 from utils.comparison.commands import Place, Run
 from utils.comparison.protocols import ROOT
+from utils.comparison.stopping import LAST, RESERVE, Stopped
 from utils.errors import UserError
 
 EXTRACTED = re.compile(r"^features  [\d,]+ images in ([\d.]+) seconds", re.M)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-RESERVE, LAST = 30.0, 8.0  # seconds before the time is up: when a run is asked to end, and when it is ended
-
-
-class Stopped(Exception):
-    """A signal asked the driver to end; the run's command has written its checkpoint."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Runner:

@@ -16,7 +16,8 @@ from tests.conftest import ROOT
 from utils import cli
 from utils.comparison.commands import Place, Run, all_runs
 from utils.comparison.published import SPLITS, as_settings, fetch, published_protocol
-from utils.comparison.runs import Runner, Stopped
+from utils.comparison.runs import Runner
+from utils.comparison.stopping import Stopped
 
 SMALL = "--gpus 0 --precision 32 --width 8 --hidden_dim 16 --proj_dim 8 --num_heads 2 --batch_size 30 --warmup_epochs 1"
 
