@@ -25,8 +25,8 @@ discover_imagenet() {
     "${@:3}"
 }
 
-# baselines_imagenet SPLIT FLAGS...: all methods of baselines/ that train, one after another, with the novel classes A, B
-# or C.
+# baselines_imagenet SPLIT FLAGS...: all methods of baselines/ that train, one after another, with the novel classes A,
+# B or C.
 baselines_imagenet() {
   local name="882_30-$1"
   # shellcheck disable=SC2034 # read by the function baseline
