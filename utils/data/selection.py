@@ -162,18 +162,17 @@ def describe_split(
     """Lines for the start-up screen: counts and classes; ``estimated``: the data do not say how many are novel."""
     names = named_classes(split.novel_names) or "names unknown"
     novel = f"novel ones, estimated ({names})" if estimated else f"{split.num_unlabeled} novel ({names})"
-    counts = [
-        f"{name} {int(labeled.sum()):,} of labelled classes, {int((~labeled).sum()):,} others"
-        for name, labeled in (("training", train_labeled), ("test", split.is_labeled(test_targets)))
-    ]
-    mixed = int((split.is_labeled(train_targets) & ~train_labeled).sum())
-    if mixed:
-        counts[0] = (
-            f"training {int(train_labeled.sum()):,} labelled, {int((~train_labeled).sum()):,} unlabelled, "
-            f"of which {mixed:,} of labelled classes"
-        )
+    hidden = train_targets[~train_labeled]
+    known, unknown = int(split.is_labeled(hidden).sum()), int((hidden < 0).sum())
+    among = [f"{known:,} of labelled classes"] if known else []
+    among += [f"{unknown:,} of a class that nobody knows"] if unknown else []
+    of_which = f", of which {' and '.join(among)}" if among else ""
+    if 0 < unknown == len(hidden):
+        of_which = ", of classes that nobody knows"
+    test = split.is_labeled(test_targets)
     return [
-        f"images    {'; '.join(counts)}",
+        f"images    training {int(train_labeled.sum()):,} labelled, {len(hidden):,} unlabelled{of_which}; "
+        f"test {int(test.sum()):,} of labelled classes, {int((~test).sum()):,} others",
         f"classes   {split.num_labeled} labelled ({named_classes(split.labeled_names)}), {novel}",
     ]
 

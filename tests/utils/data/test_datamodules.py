@@ -187,6 +187,9 @@ def test_describe(datamodule, folder):
     data = datamodule(dataset="folder", data_dir=folder, num_labeled_classes=3, num_unlabeled_classes=2)
     assert data.describe() == [
         f"data      folder: files in {folder}, decoded to 16x16; images in memory, large views 16x16",
-        "images    training 12 of labelled classes, 11 others; test 6 of labelled classes, 2 others",
+        "images    training 12 labelled, 11 unlabelled, of which 7 of a class that nobody knows; "
+        "test 6 of labelled classes, 2 others",
         "classes   3 labelled (a, b, c), 2 novel (d)",
     ]
+    data = datamodule(dataset="folder", data_dir=folder, num_labeled_classes=4, num_unlabeled_classes=2)
+    assert "training 16 labelled, 7 unlabelled, of classes that nobody knows; test" in data.describe()[1]
