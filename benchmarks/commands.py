@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -11,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from measure import ROOT
+
+from utils.comparison.commands import extraction_seconds
 
 
 def rows_of(path: str | None) -> list[dict]:
@@ -33,8 +34,7 @@ def run(words: Sequence[Any], threads: int | None) -> dict[str, float]:
     if done.returncode:
         sys.exit(done.returncode)
     seconds = time.perf_counter() - begun
-    extraction = sum(map(float, re.findall(r"^features  [\d,]+ images in ([\d.]+) seconds", done.stdout, re.M)))
-    return {"seconds": seconds, "extraction": extraction, "CPU seconds": _spent() - spent}
+    return {"seconds": seconds, "extraction": extraction_seconds(done.stdout), "CPU seconds": _spent() - spent}
 
 
 def _spent() -> float:

@@ -1,6 +1,7 @@
-"""The command lines of a protocol's runs. Imports no torch."""
+"""The command lines of a protocol's runs, and what they print. Imports no torch."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from utils.cli.flags import flags_of
 from utils.comparison.protocols import PRETRAINING, PRETRAINING_MAIN, Protocol, as_words
 
 PLACES = ("data_dir", "feature_cache", "log_dir", "checkpoint_dir", "pretrained", "checkpoint")
+EXTRACTED = re.compile(r"^features  [\d,]+ images in ([\d,.]+) seconds", re.M)  # as utils.inference.extraction says it
 TRAINING = {"wandb": False, "enable_progress_bar": False, "resume_from_checkpoint": "auto"}
 
 
@@ -137,3 +139,8 @@ def _of_stage(more: str, known: set[str]) -> list[str]:
         if taken:
             kept.append(word)
     return kept
+
+
+def extraction_seconds(printed: str) -> float:
+    """Seconds that a command spent on the features of a frozen backbone, from all that it has printed."""
+    return sum(float(seconds.replace(",", "")) for seconds in EXTRACTED.findall(printed))

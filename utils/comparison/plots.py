@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.comparison.protocols import Protocol
-from utils.comparison.rows import Row, mean_and_deviation, numbers
+from utils.comparison.rows import Row, mean_and_deviation, numbers, rows_of
 from utils.errors import UserError
 
 KEY = "unlab/test/acc/best"
@@ -16,9 +16,9 @@ def dot_plot(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], mo
     Raises:
         UserError: when there is no row to show.
     """
-    values = {}
+    rows, values = rows_of(rows, protocol.seeds, more), {}
     for method in methods:
-        there = [row for row in rows if row["method"] == method and row["more"] == more]
+        there = [row for row in rows if row["method"] == method]
         if found := [100 * value for value in numbers(there, KEY)]:
             values[method] = found
     if not values:

@@ -74,6 +74,11 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def rows_of(rows: Sequence[Row], seeds: Sequence[int], more: str) -> list[Row]:
+    """Those of the given seeds and further flags, which may stand together."""
+    return [row for row in rows if row["more"] == more and int(row["seed"]) in seeds]
+
+
 def numbers(rows: Sequence[Row], name: str) -> list[float]:
     """The numbers that rows have in a column; empty cells are left out."""
     return [float(row[name]) for row in rows if row.get(name)]

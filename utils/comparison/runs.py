@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,12 +13,11 @@ from datetime import date
 from typing import IO, Any
 
 from utils.comparison.attempts import Attempts
-from utils.comparison.commands import Place, Run
+from utils.comparison.commands import Place, Run, extraction_seconds
 from utils.comparison.protocols import ROOT
 from utils.comparison.stopping import LAST, RESERVE, Stopped
 from utils.errors import UserError
 
-EXTRACTED = re.compile(r"^features  [\d,]+ images in ([\d.]+) seconds", re.M)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -136,7 +134,6 @@ def row_of(run: Run, place: Place) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{run.metrics} cannot be read ({error})") from None
     attempts = Attempts.read(run)
-    extracted = EXTRACTED.findall(run.output.read_text(errors="replace"))
     from importlib.metadata import version
 
     return {
@@ -144,7 +141,7 @@ def row_of(run: Run, place: Place) -> dict[str, Any]:
         **{"method": run.method, "seed": run.seed, "more": place.more, "settings": run.settings},
         "seconds": round(attempts.seconds, 1),
         "cpu_seconds": None if attempts.cpu_seconds is None else round(attempts.cpu_seconds, 1),
-        "extraction_seconds": round(sum(map(float, extracted)), 1),
+        "extraction_seconds": round(extraction_seconds(run.output.read_text(errors="replace")), 1),
         **{"torch": version("torch"), "device": device(place.threads), "commit": ",".join(attempts.commits)},
         **{"date": date.today().isoformat(), "images": place.images},
     }

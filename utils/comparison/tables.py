@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from utils.comparison.protocols import PRETRAINING, Protocol
-from utils.comparison.rows import Row, mean_and_deviation, numbers
+from utils.comparison.rows import Row, mean_and_deviation, numbers, rows_of
 
 COLUMNS = {  # heading -> keys of metrics.json, of which a row has one
     "novel, train": ("unlab/train/acc/best",),
@@ -26,7 +26,7 @@ def markdown(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], mo
         more: further flags of the rows that are shown.
         command: that continues what is missing.
     """
-    rows = [row for row in rows if row["more"] == more and int(row["seed"]) in protocol.seeds]
+    rows = rows_of(rows, protocol.seeds, more)
     if not rows:
         return f"Nothing is measured yet; `{command}` begins."
     names = [*([PRETRAINING] if protocol.pretrains(methods) else []), *methods]

@@ -6,6 +6,7 @@ import statistics
 
 import pytest
 
+from utils.comparison.commands import extraction_seconds
 from utils.comparison.documents import refreshed
 from utils.comparison.plots import dot_plot
 from utils.comparison.protocols import Method, Protocol
@@ -67,6 +68,11 @@ def test_mean_and_deviation():
     assert math.isnan(mean_and_deviation([3.0])[1])
 
 
+def test_seconds_of_features_are_read_from_what_a_command_prints():
+    line = "features  1,234 images in {} seconds (3.0 images/s)"
+    assert extraction_seconds(f"{line.format('12.5')}\nelse {line.format('9.0')}\n{line.format('1,001.5')}\n") == 1014
+
+
 def test_the_table_says_what_is_missing(tmp_path):
     path = tmp_path / "small.csv"
     assert markdown(PROTOCOL, [], ["iic"], "", "go") == "Nothing is measured yet; `go` begins."
@@ -99,5 +105,9 @@ def test_the_picture(tmp_path):
     with pytest.raises(UserError, match="small has no rows to show"):
         dot_plot(PROTOCOL, [], ["iic"], "", tmp_path / "a.png")
     add_row(path, row("iic", 0, **{"unlab/test/acc/best": 0.5}))
+    add_row(path, row("rs", 9, **{"unlab/test/acc/best": 0.9}))  # no seed of the protocol
+    add_row(path, row("rs", 0, more="--x 1", **{"unlab/test/acc/best": 0.9}))
+    with pytest.raises(UserError, match="small has no rows to show"):
+        dot_plot(PROTOCOL, read_rows(path), ["rs"], "", tmp_path / "a.png")
     dot_plot(PROTOCOL, read_rows(path), ["iic", "rs"], "", tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
