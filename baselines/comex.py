@@ -55,12 +55,13 @@ class Discoverer(discoverer.Discoverer):
         shape = self.hparams["num_large_crops"], self.hparams["num_heads"], self.hparams["queue_size"]
         novel = self.hparams["num_unlabeled_classes"]
         for name, columns in (("", novel), ("_over", novel * self.hparams["overcluster_factor"])):
-            self.register_buffer(f"memory{name}", torch.zeros(*shape, self.hparams["proj_dim"]))
-            self.register_buffer(f"memory_targets{name}", torch.full((*shape, columns), -1.0))
-        self.register_buffer("pointer", torch.tensor(0))
+            memory = torch.zeros(*shape, self.hparams["proj_dim"])
+            self.register_memory(
+                {f"memory{name}": memory, f"memory_targets{name}": torch.full((*shape, columns), -1.0)}
+            )
+        self.register_memory({"pointer": torch.tensor(0)})
         self.register_buffer("batch_loss_per_head", torch.zeros(shape[1]))
-        own = ["memory", "memory_targets", "memory_over", "memory_targets_over", "pointer", "batch_loss_per_head"]
-        self._ddp_params_and_buffers_to_ignore += own  # every process remembers its own rows
+        self._ddp_params_and_buffers_to_ignore.append("batch_loss_per_head")
 
     def network(self, **sizes: Any) -> ComExNet:
         return ComExNet(self.hparams["batch_head"], **sizes)

@@ -61,17 +61,16 @@ class Discoverer(PairDiscoverer):
         super().__init__(**flags)
         self.model.local.layer4.load_state_dict(self.model.encoder.layer4.state_dict())  # pretrained, if it is
         features, size = self.model.encoder.num_features, self.hparams["memory_size"]
-        start = {
-            "memory_global": F.normalize(torch.randn(size, features), dim=1),
-            "memory_local": F.normalize(torch.randn(size, features), dim=1),
-            "words": torch.randn(self.hparams["num_words"], features).clamp(min=0),
-            "scale": torch.tensor(0.5),
-            "pointer": torch.tensor(0),
-            "word_pointer": torch.tensor(0),
-        }
-        for name, value in start.items():
-            self.register_buffer(name, value)
-        self._ddp_params_and_buffers_to_ignore += start  # every process remembers its own rows
+        self.register_memory(
+            {
+                "memory_global": F.normalize(torch.randn(size, features), dim=1),
+                "memory_local": F.normalize(torch.randn(size, features), dim=1),
+                "words": torch.randn(self.hparams["num_words"], features).clamp(min=0),
+                "scale": torch.tensor(0.5),
+                "pointer": torch.tensor(0),
+                "word_pointer": torch.tensor(0),
+            }
+        )
 
     def network(self, **sizes: Any) -> DualRankNet:
         return DualRankNet(**sizes)

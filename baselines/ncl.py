@@ -60,12 +60,10 @@ class Discoverer(PairDiscoverer):
         size, features = self.hparams["m_size"], self.model.encoder.num_features
         for kind in KINDS:
             noise = torch.rand(size, features) * 2 - 1
-            self.register_buffer(f"memory_{kind}", noise * (3 / features) ** 0.5)  # of about unit length
-            self.register_buffer(f"pointer_{kind}", torch.tensor(0))
-        self.register_buffer("labels_lab", torch.full((size,), -1))
+            memory = noise * (3 / features) ** 0.5  # of about unit length
+            self.register_memory({f"memory_{kind}": memory, f"pointer_{kind}": torch.tensor(0)})
+        self.register_memory({"labels_lab": torch.full((size,), -1)})
         self.register_buffer("begun", torch.tensor(1.0))
-        own = [*(f"{name}_{kind}" for kind in KINDS for name in ("memory", "pointer")), "labels_lab"]
-        self._ddp_params_and_buffers_to_ignore += own  # every process remembers its own rows
 
     def similar(self, outputs: Mapping[str, Tensor], mask_lab: Tensor) -> Tensor:
         return cosine_pairs(outputs["feats"][0], self.hparams["costhre"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,18 +14,23 @@ from PIL import Image
 
 import main_predict
 from baselines.__main__ import table
+from tests.baselines.networks import SMALL
 from tests.conftest import tiny_discovery, tiny_pretraining
 from utils import cli, experiment
 from utils.cli.baseline_flags import BASELINE
 from utils.errors import UserError
 from utils.inference.discovery_checkpoint import load_discoverer
 from utils.inference.evaluate_checkpoint import evaluate
+from utils.inference.onnx_export import PixelsToProbabilities, export_onnx
 from utils.methods.named import baseline_module, baseline_names
 from utils.report.reproduce import reproduce_command
+from utils.training.last_checkpoint import LastCheckpoint
+from utils.training.signals import Interruptions
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = baseline_names()
 STATEFUL = {"comex", "ncl"}  # what they remember of the steps before has to be in the checkpoint
+OWN_PREDICTIONS = {"comex", "rs_plus"}  # of more than one head
 TRAINED = [name for name in NAMES if hasattr(baseline_module(name), "Discoverer")]
 ONE_HEAD = [name for name in TRAINED if baseline_module(name).METHOD.always.get("num_heads") == 1]
 
@@ -57,12 +63,50 @@ def test_a_run_and_what_reads_its_checkpoint(name, tmp_path, weights):
     words = ["--checkpoint", str(folder / "last.ckpt"), "--images", str(tmp_path / "white.png"), "--out", str(out)]
     assert main_predict.main(cli.parse("predict", words)) == 0
     assert len(out.read_text().splitlines()) == 2
+    require_export(module, tmp_path)
 
     words = shlex.split(reproduce_command(module.hparams, module.method))
     assert words[:2] == ["python", f"baselines/{name}.py"]
     again = vars(cli.parse("discover", words[2:], factors=module.factors, method=module.method))
     unlike = {key for key, value in again.items() if module.hparams.get(key) != value}
     assert unlike <= {"pretrained", "class_names", "image_size"}
+
+
+def require_export(module, folder):
+    """The network that would be exported predicts what the method does; a method that has its own way is refused."""
+    if name_of(module) in OWN_PREDICTIONS:
+        with pytest.raises(UserError, match=f"predictions of {name_of(module)}; leave it away"):
+            export_onnx(module, folder / "model.onnx")
+        return
+    network, pixels = PixelsToProbabilities(module.eval()), torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)
+    with torch.no_grad():
+        outputs = module.predictions(pixels * network.scale + network.shift)
+        logits = torch.cat([outputs["logits_lab"], outputs["logits_unlab"][module.best_head]], dim=1)
+        probabilities, feats = network(pixels)
+    torch.testing.assert_close(probabilities, torch.softmax(logits / module.hparams["temperature"], dim=1))
+    torch.testing.assert_close(feats, outputs["feats"])
+
+
+def name_of(module):
+    return module.hparams["baseline"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dtc", "dualrank", "uno_v1"])  # each has a network of its own
+def test_the_exported_file_predicts_what_the_method_does(name, tmp_path, weights):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    run(name, tmp_path, weights, "--max_epochs", "1", "--limit_train_batches", "2")
+    module = load_discoverer(str(tmp_path / "logs" / "run" / "last.ckpt"))
+    export_onnx(module, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    for batch in (1, 4):
+        pixels = torch.randint(256, (batch, 3, 8, 8), dtype=torch.uint8)
+        found = session.run(None, {"images": pixels.numpy()})
+        with torch.no_grad():
+            expected = PixelsToProbabilities(module)(pixels)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(torch.from_numpy(one), other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -165,3 +209,19 @@ def test_a_checkpoint_cannot_name_other_code(tmp_path, tiny_run):
 def test_a_run_does_not_go_on_from_another_method(tmp_path, tiny_run, weights):
     with pytest.raises(UserError, match=r"it has --baseline None, this one uno_v1"):
         run("uno_v1", tmp_path, weights, "--resume_from_checkpoint", str(tiny_run[0] / "last.ckpt"))
+
+
+@pytest.mark.parametrize(("world_size", "rank", "process", "share"), [(1, 0, 0, 2), (2, 1, 1, 4), (3, 2, 0, 2)])
+def test_another_number_of_processes_goes_on_with_whole_memories(tmp_path, world_size, rank, process, share):
+    """Two have saved; a mean over their memories would be rows of nobody, with labels of neither."""
+    module = baseline_module("ncl").Discoverer(**SMALL)
+    module._trainer = SimpleNamespace(world_size=world_size, global_rank=rank)
+    memories = {f"{name}_{kind}" for name in ("memory", "pointer") for kind in ("lab", "unlab")} | {"labels_lab"}
+    own = {name: getattr(module, name).clone() for name in memories | {"loss_per_head"}}
+    callback = LastCheckpoint(tmp_path / "last.ckpt", 10, Interruptions())
+    saved = {name: torch.stack([value, value + 4]) for name, value in own.items()}
+    callback._restored = {"means": {}, "buffers": saved, "lr": 0.1}
+    callback._restore_epoch(module)
+    for name in memories:
+        assert torch.equal(getattr(module, name), saved[name][process]), name
+    assert module.loss_per_head.tolist() == [share]  # with other processes the mean of theirs

@@ -45,8 +45,9 @@ class PixelsToProbabilities(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 (B, 3, size, size) -> probabilities (B, L+U) and the encoder's features (B, D), float32."""
-        feats = self.model.encoder(images.float() * self.scale + self.shift)
-        return F.softmax(self.model.joint_logits(feats) / self.temperature, dim=-1), feats
+        outputs = self.model(images.float() * self.scale + self.shift)
+        logits = torch.cat([outputs["logits_lab"], outputs["logits_unlab"][0]], dim=-1)
+        return F.softmax(logits / self.temperature, dim=-1), outputs["feats"]
 
 
 def export_onnx(discoverer: Discoverer | GCDDiscoverer, path: Path) -> None:

@@ -84,12 +84,20 @@ class Discoverer(pl.LightningModule):
         self.register_buffer("loss_per_head", torch.zeros(settings["num_heads"]))
         self.register_buffer("best_head", torch.tensor(0))
         self._ddp_params_and_buffers_to_ignore = ["loss_per_head", "best_head"]  # else rank 0's sums go to all
+        self.memories: list[str] = []
         self.means = EpochMeans()
         self.evaluation = DiscoveryEvaluation(settings["num_heads"], self.num_labeled)
 
     def network(self, **sizes: Any) -> MultiHeadResNet:
         """The network, from the arguments of :class:`~utils.nets.multi_head_resnet.MultiHeadResNet`."""
         return MultiHeadResNet(**sizes)
+
+    def register_memory(self, buffers: Mapping[str, Tensor]) -> None:
+        """Register what every process remembers of its own rows: memories and where they are written next."""
+        for name, value in buffers.items():
+            self.register_buffer(name, value)
+        self._ddp_params_and_buffers_to_ignore += buffers
+        self.memories += buffers
 
     # The objective: logits in, losses out
 

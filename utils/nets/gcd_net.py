@@ -87,10 +87,6 @@ class GCDNet(nn.Module):
         """There is one head."""
         return self
 
-    def joint_logits(self, feats: Tensor) -> Tensor:
-        """(B, D) -> (B, L+U)."""
-        return self._cosines(self._standardized(feats))
-
     def _standardized(self, feats: Tensor) -> Tensor:
         return (feats - self.feature_mean) / self.feature_std if self.standardize else feats
 

@@ -79,15 +79,12 @@ class MultiHeadResNet(nn.Module):
         return torch.cat([bank.prototypes.weight.norm(dim=1) for bank in banks])
 
     def keep_head(self, head: int) -> "MultiHeadResNet":
-        """Leave one unlabelled head, for :meth:`joint_logits`."""
-        for name in ("projectors", "prototypes"):
-            setattr(self.head_unlab, name, nn.ModuleList([getattr(self.head_unlab, name)[head]]))
+        """Leave one unlabelled head, for predictions alone; a network without projectors has no more than one."""
+        if self.novel_banks:
+            self.novel_banks = {"unlab": self.head_unlab}
+            for name in ("projectors", "prototypes"):
+                setattr(self.head_unlab, name, nn.ModuleList([getattr(self.head_unlab, name)[head]]))
         return self
-
-    def joint_logits(self, feats: Tensor) -> Tensor:
-        """(B, D) -> (B, L+U) of the first head."""
-        logits_unlab, _ = self.head_unlab(feats[None])  # (1, H, B, U)
-        return torch.cat([self.head_lab(F.normalize(feats, dim=-1)), logits_unlab[0, 0]], dim=-1)
 
     def forward(self, views: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
         """Features and logits.

@@ -130,17 +130,22 @@ class LastCheckpoint(Checkpoint):
         }
 
     def _restore_epoch(self, pl_module: pl.LightningModule) -> None:
-        def mine(values: Tensor) -> Tensor:
+        memories = getattr(pl_module, "memories", ())
+
+        def mine(values: Tensor, name: str) -> Tensor:
             rank = pl_module.global_rank
-            # Another number of processes than before: the sums of all together stay what they were.
-            same = len(values) == pl_module.trainer.world_size
-            value = values[rank] if same else values.double().mean(dim=0).to(values.dtype)
+            # Another number of processes than before: each goes on from the mean of their sums, but a memory is that
+            # of one process, since its rows, their labels and the pointer belong together.
+            if len(values) == pl_module.trainer.world_size or name in memories:
+                value = values[rank % len(values)]
+            else:
+                value = values.double().mean(dim=0).to(values.dtype)
             return value.to(pl_module.device)
 
-        pl_module.means.load_state({name: mine(values) for name, values in self._restored["means"].items()})  # type: ignore[union-attr, operator]
+        pl_module.means.load_state({name: mine(values, name) for name, values in self._restored["means"].items()})  # type: ignore[union-attr, operator]
         buffers = _own_buffers(pl_module)
         for name, values in self._restored["buffers"].items():
-            buffers[name].copy_(mine(values))
+            buffers[name].copy_(mine(values, name))
         pl_module.lr = self._restored["lr"]
         self._restored = {}
 
