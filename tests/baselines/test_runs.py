@@ -1,6 +1,7 @@
 """Every method of baselines/: a run, its checkpoint in the other mains, going on, the command line."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from tests.baselines.networks import SMALL
 from tests.conftest import tiny_discovery, tiny_pretraining
 from utils import cli, experiment
 from utils.cli.baseline_flags import BASELINE
+from utils.cli.methods import PAIR_FLAGS
 from utils.errors import UserError
 from utils.inference.discovery_checkpoint import load_discoverer
 from utils.inference.evaluate_checkpoint import evaluate
@@ -180,6 +182,20 @@ def test_every_flag_belongs_to_a_method_and_the_table_has_all():
     lines = table().splitlines()
     assert len(lines) == len(NAMES) + 2
     assert any(line.split()[2] == "baselines.uno_v1" and "96.1" in line for line in lines)
+
+
+def test_the_documented_table_names_the_methods_of_every_flag():
+    used: dict[str, set[str]] = {}
+    for name in NAMES:
+        method = baseline_module(name).METHOD
+        for flag in (*method.flags, *(f"factor_{factor}" for factor in method.factors)):
+            used.setdefault(flag, set()).add(name)
+    page = (ROOT / "docs" / "baselines.md").read_text()
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `--")]
+    documented = {flag: methods for flags, methods in rows for flag in re.findall(r"--(\w+)", flags)}
+    assert documented.keys() == used.keys()
+    for flag, methods in documented.items():
+        assert "on pairs" in methods if flag in PAIR_FLAGS else set(re.findall(r"`(\w+)`", methods)) == used[flag], flag
 
 
 @pytest.mark.parametrize("words", [["-m", "baselines.uno_v1", "--help"], ["baselines/uno_v1.py", "--help"]])
