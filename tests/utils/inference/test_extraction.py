@@ -20,7 +20,8 @@ from utils.data.randomness import Stream, stream_seed
 from utils.data.selection import to_tensor
 from utils.errors import UserError
 from utils.inference import extraction
-from utils.inference.extraction import Extraction, made_ahead, serve_features, weights_digest
+from utils.inference.ahead import made_ahead
+from utils.inference.extraction import Extraction, serve_features, weights_digest
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.pipeline import ViewPipeline
 
