@@ -8,11 +8,11 @@ import torch
 
 from tests.conftest import tiny_discovery, tiny_pretraining
 from tests.utils.data.makers import write_folder
-from utils import cli, files
+from utils import cli, torch_files
 from utils.errors import UserError
-from utils.files import class_names_of
 from utils.inference import evaluate_checkpoint
 from utils.inference.discovery_checkpoint import collected
+from utils.torch_files import class_names_of
 
 SMALL = ["--dataset", "folder", "--num_labeled_classes", "2", "--num_unlabeled_classes", "2", "--batch_size", "4"]
 SMALL += ["--max_epochs", "1", "--warmup_epochs", "0", "--num_workers", "0", "--image_size", "8"]
@@ -24,9 +24,9 @@ def test_the_names_are_beside_the_published_keys(tiny_run, tmp_path):
     assert all(isinstance(value, torch.Tensor) for value in weights.values())
     network = copy.deepcopy(tiny_run[1].lightning_module.model)
     assert not network.load_state_dict(weights, strict=False).unexpected_keys  # as any program would
-    files.save_weights(tmp_path / "x.cp", network.state_dict(), ["caf\udce9", "a\nb"])
-    assert class_names_of(files.load_torch(tmp_path / "x.cp")) == ["caf\udce9", "a\nb"]
-    assert class_names_of(files.load_torch(tiny_run[0] / "last.ckpt")) is None
+    torch_files.save_weights(tmp_path / "x.cp", network.state_dict(), ["caf\udce9", "a\nb"])
+    assert class_names_of(torch_files.load_torch(tmp_path / "x.cp")) == ["caf\udce9", "a\nb"]
+    assert class_names_of(torch_files.load_torch(tiny_run[0] / "last.ckpt")) is None
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from tests.utils.data.makers import encoded, pixels
-from utils import cli, files
+from utils import cli, torch_files
 from utils.cli.flags import FAMILIES
 from utils.data.containers import SourceRequest
 from utils.data.images import list_images, read_image
@@ -71,14 +71,16 @@ def originals(tmp_path_factory):
     """A whole file of each kind."""
     folder = tmp_path_factory.mktemp("originals")
     np.savez(folder / "x.npz", train_images=pixels(6, 4, 4), train_labels=np.arange(6), test_images=pixels(2, 4, 4))
-    files.save_torch(folder / "x.ckpt", {"hyper_parameters": {"num_heads": 2}, "state_dict": {"a": torch.ones(3)}})
+    torch_files.save_torch(
+        folder / "x.ckpt", {"hyper_parameters": {"num_heads": 2}, "state_dict": {"a": torch.ones(3)}}
+    )
     for suffix in ("png", "jpeg", "gif", "bmp", "tiff", "webp", "ppm"):
         Image.fromarray(pixels(9, 7, 3)).save(folder / f"x.{suffix}")
     (folder / "x.pkl").write_bytes(pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": [0, 1]}, protocol=2))
     return {path.suffix: path.read_bytes() for path in folder.iterdir()}
 
 
-READERS = {".npz": read_npz, ".ckpt": files.load_torch, ".pkl": load_plain_pickle}
+READERS = {".npz": read_npz, ".ckpt": torch_files.load_torch, ".pkl": load_plain_pickle}
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".ckpt", ".pkl", ".png", ".jpeg", ".gif", ".bmp", ".tiff", ".webp", ".ppm"])
@@ -136,7 +138,7 @@ def test_arbitrary_flags(stage):
 def test_a_malicious_pickle_is_refused_in_each_place(tmp_path):
     attack, victim = Attack(tmp_path / "owned"), tmp_path / "victim"
     torch.save({"hyper_parameters": attack, "state_dict": {}}, victim)
-    for read in (files.load_torch, AtomicCheckpointIO().load_checkpoint):
+    for read in (torch_files.load_torch, AtomicCheckpointIO().load_checkpoint):
         with pytest.raises(UserError, match="holds code"):
             read(victim)
     np.savez(tmp_path / "victim.npz", train_images=np.array([attack], object), train_labels=np.arange(1))

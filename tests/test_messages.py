@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tests.utils.data.makers import pixels
-from utils import cli, files
+from utils import cli, files, torch_files
 from utils.data.containers import SourceRequest
 from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.images import read_image, shorter_side
@@ -36,7 +36,7 @@ def test_code_is_refused_in_words_that_do_not_invite_to_load_it(tmp_path, capsys
     np.savez(tmp_path / "x.npz", train_images=np.array([Attack()], object))
     (tmp_path / "y.npz").write_bytes(pickle.dumps(Attack()))
     for read, name, what in [
-        (files.load_torch, "x.ckpt", r"holds code \(print\)"),
+        (torch_files.load_torch, "x.ckpt", r"holds code \(print\)"),
         (load_plain_pickle, "x.pkl", r"holds code \(builtins\.print\)"),
         (read_npz, "x.npz", "holds pickled objects"),
         (read_npz, "y.npz", "holds pickled objects"),
@@ -51,7 +51,7 @@ def test_code_is_refused_in_words_that_do_not_invite_to_load_it(tmp_path, capsys
 def test_a_damaged_checkpoint_is_told_in_whole_words(tmp_path):
     (tmp_path / "x").write_bytes(b"no checkpoint at all")
     with pytest.raises(UserError, match=r"is damaged or is not a checkpoint of tensors \(.*\)$") as error:
-        files.load_torch(tmp_path / "x")
+        torch_files.load_torch(tmp_path / "x")
     assert "weights_only" not in str(error.value)
 
 

@@ -9,7 +9,7 @@ import torch
 from main_discover_inter_intra import Discoverer
 from tests.conftest import tiny_discovery
 from tests.test_stopping import stopping
-from utils import files
+from utils import torch_files
 from utils.errors import NonFiniteError
 from utils.training.epoch_means import EpochMeans
 from utils.training.nonfinite import NAME
@@ -64,14 +64,14 @@ def test_stop_says_what_and_keeps_the_state_before(tmp_path):
     assert "not finite in epoch 2, step 2: loss, intra_loss, gradient norm (loss nan, loss_cluster" in message
     assert "learning rate 0." in message
     assert "\n" not in message
-    saved = files.load_torch(tmp_path / "logs" / "run" / NAME)
+    saved = torch_files.load_torch(tmp_path / "logs" / "run" / NAME)
     assert saved["nonfinite"]["values"].keys() >= {"loss", "intra_loss", "gradient norm"}
     assert len(set(saved["nonfinite"]["indices"])) == 64
 
     # a run without the fault, stopped after the step before
     with pytest.raises(SystemExit):
         tiny_discovery(tmp_path, discoverer=stopping("training_step", 1, signal.SIGTERM, place=0), name="before")
-    before = files.load_torch(tmp_path / "logs" / "before" / "last.ckpt")
+    before = torch_files.load_torch(tmp_path / "logs" / "before" / "last.ckpt")
     for name, value in before["state_dict"].items():  # prototypes are normalised before they are used
         expected = torch.nn.functional.normalize(value, dim=1) if name.endswith("prototypes.weight") else value
         torch.testing.assert_close(saved["state_dict"][name], expected, msg=name)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import tiny_discovery, tiny_disentangling, tiny_pretraining
 from tests.test_stopping import stopping
-from utils import cli, files
+from utils import cli, torch_files
 from utils.errors import UserError
 from utils.training import resuming
 from utils.training.resume_checks import epochs_done
@@ -71,11 +71,11 @@ def test_a_run_that_is_stopped_in_its_first_epoch_replaces_nothing_but_the_place
 
 def test_of_two_checkpoints_the_intact_one_is_kept(tmp_path):
     for name in ("last.ckpt", "previous.ckpt"):
-        files.save_torch(tmp_path / name, {"name": name})
+        torch_files.save_torch(tmp_path / name, {"name": name})
     last = tmp_path / "last.ckpt"
     last.write_bytes(last.read_bytes()[:-1])
     resuming.make_ready(tmp_path, resumed=True)
     assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt"}
     resuming.make_ready(tmp_path, resumed=False)
     assert {path.name for path in tmp_path.iterdir()} == {"replaced.ckpt"}
-    assert files.load_torch(tmp_path / "replaced.ckpt") == {"name": "previous.ckpt"}
+    assert torch_files.load_torch(tmp_path / "replaced.ckpt") == {"name": "previous.ckpt"}

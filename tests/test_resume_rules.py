@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_older_checkpoints import HERE, discover, disentangle, pretrain
-from utils import files
+from utils import torch_files
 from utils.cli.baseline_flags import BASELINE
 from utils.cli.flag_types import TRAIN
 from utils.cli.flags import flags_of
@@ -20,7 +20,7 @@ STAGES = {"pretrain": pretrain, "discover": discover, "disentangle": disentangle
 
 def settings_of(stage):
     """The settings of the run in tests/checkpoints, which was stopped after step 2 of epoch 2 of 3."""
-    return files.load_torch(HERE / f"{STAGES[stage].__name__}.ckpt")["hyper_parameters"]
+    return torch_files.load_torch(HERE / f"{STAGES[stage].__name__}.ckpt")["hyper_parameters"]
 
 
 def other(value):
@@ -47,9 +47,9 @@ def test_no_rule_without_a_flag():
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_rule_is_what_happens(stage, monkeypatch):
     path = HERE / f"{STAGES[stage].__name__}.ckpt"
-    checkpoint = files.load_torch(path)
+    checkpoint = torch_files.load_torch(path)
     settings = checkpoint["hyper_parameters"]
-    monkeypatch.setattr(files, "load_torch", lambda path: checkpoint)  # once for all flags
+    monkeypatch.setattr(torch_files, "load_torch", lambda path: checkpoint)  # once for all flags
     epochs = "epochs" if stage == "disentangle" else "max_epochs"
     same = f"resuming  {path}: epoch 2 of 3, after step 2; 5 steps in all"
     assert check_checkpoint(path, settings) == [same]

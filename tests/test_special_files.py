@@ -9,7 +9,7 @@ from PIL import Image
 
 import main_predict
 from tests.utils.data.makers import pixels
-from utils import cli, files
+from utils import cli, torch_files
 from utils.data.containers import SourceRequest
 from utils.data.images import list_images
 from utils.data.sources.readers import load_source
@@ -86,4 +86,4 @@ def test_prediction_says_it_too(tiny_run, odd_folder, tmp_path, capsys):
 def test_a_checkpoint_is_a_file(odd_folder):
     for name, kind in (("fifo.png", "FIFO"), ("device.png", "device")):
         with pytest.raises(UserError, match=f"is a {kind}; the checkpoint's file is needed"):
-            files.load_torch(odd_folder / name)
+            torch_files.load_torch(odd_folder / name)

@@ -10,7 +10,7 @@ import torch
 
 from main_discover_inter_intra import Discoverer
 from tests.conftest import tiny_discovery
-from utils import files
+from utils import files, torch_files
 from utils.errors import UserError
 from utils.training import resuming
 from utils.training.checkpoint_io import PREVIOUS
@@ -35,7 +35,7 @@ def assert_same(first, second, where=""):
 
 def assert_same_run(folder, other):
     """Weights, optimizer, progress and metrics are those of a run that was never stopped."""
-    first, second = (files.load_torch(path / "last.ckpt") for path in (folder, other))
+    first, second = (torch_files.load_torch(path / "last.ckpt") for path in (folder, other))
     for name in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "metrics"):
         assert_same(first[name], second[name], name)
     assert (folder / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
@@ -154,8 +154,8 @@ def test_two_runs_in_one_folder(tmp_path, monkeypatch):
 def test_the_last_two_are_kept_and_a_full_disk_harms_neither(tmp_path, monkeypatch):
     path, previous = tmp_path / "last.ckpt", tmp_path / PREVIOUS
     for value in range(3):
-        files.save_torch(path, {"value": torch.full((1000,), value)}, previous)
-    assert [int(files.load_torch(each)["value"][0]) for each in (path, previous)] == [2, 1]
+        torch_files.save_torch(path, {"value": torch.full((1000,), value)}, previous)
+    assert [int(torch_files.load_torch(each)["value"][0]) for each in (path, previous)] == [2, 1]
     assert torch.load(path, weights_only=True)["value"][0] == 2  # a plain archive, digest or not
 
     def full(handle):
@@ -163,8 +163,8 @@ def test_the_last_two_are_kept_and_a_full_disk_harms_neither(tmp_path, monkeypat
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"last\.ckpt cannot be written \(No space left on device\)"):
-        files.save_torch(path, {"value": torch.zeros(1)}, previous)
-    assert [int(files.load_torch(each)["value"][0]) for each in (path, previous)] == [2, 1]
+        torch_files.save_torch(path, {"value": torch.zeros(1)}, previous)
+    assert [int(torch_files.load_torch(each)["value"][0]) for each in (path, previous)] == [2, 1]
     assert {each.name for each in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt"}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from tests.conftest import tiny_discovery
-from utils import cli, files
+from utils import cli, torch_files
 
 FLAGS = ["--checkpoint_minutes", "0", "--batch_size", "64", "--eval_batch_size", "150"]  # a checkpoint in every step
 
@@ -77,7 +77,7 @@ class Run:
 def whole_files(folder: Path) -> None:
     """Every file under its final name is whole, and no traceback is needed to see it."""
     for path in folder.glob("*.ckpt"):
-        files.load_torch(path)
+        torch_files.load_torch(path)
     if (folder / "metrics.csv").exists():
         lines = (folder / "metrics.csv").read_text().splitlines()
         assert len({line.count(",") for line in lines}) == 1

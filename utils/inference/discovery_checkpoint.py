@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utils import files
+from utils import torch_files
 from utils.data import get_datamodule
 from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.features.datamodule import FeatureDataModule
@@ -29,7 +29,7 @@ def load_discoverer(path: str) -> Discoverer | GCDDiscoverer:
     Raises:
         UserError: when the file is absent or is no discovery checkpoint.
     """
-    checkpoint = files.load_torch(path)
+    checkpoint = torch_files.load_torch(path)
     settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     if not isinstance(settings, dict) or not {"num_heads", "sup_weight"} & settings.keys():
         raise UserError(f"{path} is not a checkpoint of a discovery run (such as logs/<run>/last.ckpt)")

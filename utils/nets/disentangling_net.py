@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from utils.errors import UserError
-from utils.files import load_torch
 from utils.nets.batch_norm import HeadBatchNorm1d, group_batch_norm
 from utils.nets.encoder import ARCHITECTURES, Encoder
 from utils.nets.pretrained_weights import require_fit
+from utils.torch_files import load_torch
 
 
 class DisentanglingNet(nn.Module):

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from utils.errors import UserError, listed
-from utils.files import class_names_of, load_torch
+from utils.torch_files import class_names_of, load_torch
 
 ENCODER = "encoder."
 TAKEN = (ENCODER, "head_lab.")

@@ -18,7 +18,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
-from utils import files
+from utils import files, torch_files
 from utils.distributed import say
 from utils.training.loggers import CSVLogger
 from utils.training.resuming import make_ready
@@ -145,7 +145,7 @@ class SavePretrained(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if has_trained(trainer):
-            files.save_weights(self.path, *pl_module.to_save())  # type: ignore[operator]
+            torch_files.save_weights(self.path, *pl_module.to_save())  # type: ignore[operator]
             say(f"weights   {self.path}")
 
 

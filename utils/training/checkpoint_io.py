@@ -5,7 +5,7 @@ from typing import Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from utils.files import load_torch, save_torch
+from utils.torch_files import load_torch, save_torch
 
 PREVIOUS = "previous.ckpt"  # the checkpoint before last.ckpt
 

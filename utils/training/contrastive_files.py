@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utils import files
+from utils import files, torch_files
 from utils.distributed import say
 from utils.training.callbacks import log_picture
 
@@ -80,7 +80,7 @@ class ModelFiles(Checkpoint):
 
     @rank_zero_only
     def _write(self, path: Path, network: Any) -> None:
-        files.save_weights(path, network.state_dict())
+        torch_files.save_weights(path, network.state_dict())
 
 
 class Pictures(Checkpoint):

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from utils import files
+from utils import torch_files
 from utils.distributed import say, several_processes, sum_over_processes
 from utils.errors import NonFiniteError
 
@@ -133,7 +133,7 @@ class NonFinite(Callback):
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         where = {"epoch": trainer.current_epoch, "step": step, "rank": rank, "indices": indices, "values": numbers}
         if trainer.is_global_zero:
-            files.save_torch(self.path, checkpoint | {"nonfinite": where})
+            torch_files.save_torch(self.path, checkpoint | {"nonfinite": where})
         raise NonFiniteError(f"{message}; the batch's indices and the state before it are in {self.path}")
 
 

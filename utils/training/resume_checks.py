@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from utils import files
+from utils import torch_files
 from utils.cli.resume_rules import REFUSED, SAID, STAGE_MARKS, changes
 from utils.errors import UserError, listed
 
@@ -21,7 +21,7 @@ def check_checkpoint(path: Path, settings: Mapping[str, Any]) -> list[str]:
     Raises:
         UserError: for a damaged file, that of another run, and one that is further than this run is to go.
     """
-    checkpoint = files.load_torch(path)
+    checkpoint = torch_files.load_torch(path)
     if not isinstance(checkpoint, dict) or "loops" not in checkpoint or "hyper_parameters" not in checkpoint:
         raise UserError(f"{path} is no checkpoint of a run (such as logs/<run>/last.ckpt)")
     theirs = checkpoint["hyper_parameters"]
@@ -61,7 +61,7 @@ def _position(path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, 
 def epochs_done(path: Path) -> int:
     """How many epochs a checkpoint's run has finished; 0 for what is no checkpoint."""
     try:
-        return int(files.load_torch(path)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+        return int(torch_files.load_torch(path)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
     except (UserError, KeyError, TypeError):
         return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from utils import files
+from utils import torch_files
 from utils.distributed import say
 from utils.errors import UserError
 from utils.training.checkpoint_io import PREVIOUS
@@ -114,7 +114,7 @@ def make_ready(folder: Path, resumed: bool) -> None:
     there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
     if resumed or not there:
         return
-    best = next((path for path in there if files.has_intact_digest(path)), there[0])
+    best = next((path for path in there if torch_files.has_intact_digest(path)), there[0])
     if not (folder / REPLACED).is_file() or epochs_done(best):
         os.replace(best, folder / REPLACED)
     for path in there:

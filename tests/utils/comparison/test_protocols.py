@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,3 +177,12 @@ def test_pretraining_belongs_to_what_starts_from_it(tmp_path):
     assert protocol.pretrains(["kmeans", "kcl"])
     assert not protocol.pretrains(["kmeans", "iic"])
     assert [run.method for run in all_runs(protocol, ["kmeans", "iic"], [0], place(tmp_path))] == ["kmeans", "iic"]
+
+
+@pytest.mark.parametrize("words", [["--list"], ["digits", "--table"]])
+def test_what_is_printed_needs_no_torch(words):
+    code = "import sys; from scripts import compare; compare.main(compare.command_line().parse_args(sys.argv[1:]))\n"
+    code += "assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "digits" in done.stdout or "iic" in done.stdout

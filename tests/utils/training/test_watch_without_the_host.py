@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.conftest import tiny_discovery, tiny_disentangling
 from tests.test_nonfinite import Broken
-from utils import files
+from utils import torch_files
 from utils.errors import NonFiniteError
 from utils.training import nonfinite
 from utils.training.epoch_means import EpochMeans
@@ -90,7 +90,7 @@ def test_skip_leaves_out_that_step_alone(without_host, optimizer, scaled, bad, t
 def test_a_run_stops_with_the_state_before_it(without_host, tmp_path):
     with pytest.raises(NonFiniteError, match="not finite in epoch 2, step 2: loss, intra_loss, gradient norm"):
         tiny_discovery(tmp_path, discoverer=Broken)
-    saved = files.load_torch(tmp_path / "logs" / "run" / NAME)
+    saved = torch_files.load_torch(tmp_path / "logs" / "run" / NAME)
     assert all(value.isfinite().all() for value in saved["state_dict"].values())
     assert saved["nonfinite"]["step"] == 1
 
