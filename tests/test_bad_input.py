@@ -98,7 +98,7 @@ def pretrained(path, **changes):
     [
         ({"num_labeled": 8}, r"holds 8 labelled prototypes but --num_labeled_classes is 5"),
         ({"arch": "resnet34"}, r"encoder\.layer\S+ is not in this network"),
-        ({"width": 16}, r"encoder\.bn1\.bias has shape \(16,\) instead of \(8,\)"),
+        ({"width": 16}, r"holds a ResNet of width 16 but --width is 8"),
         ({"low_res": False}, r"encoder\.conv1\.weight has shape \(8, 3, 7, 7\) instead of \(8, 3, 3, 3\)"),
     ],
 )

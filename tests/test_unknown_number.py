@@ -59,6 +59,12 @@ def test_features_are_clustered_in_principal_components(tiny_run):
         found["unlab/test"]
 
 
+def test_weights_that_do_not_fit_are_told_by_the_flag_that_gave_them(tiny_run):
+    args = features_args(tiny_run[2], "--width", 16)
+    with pytest.raises(UserError, match=r"^--checkpoint .*\.cp holds a ResNet of width 8 but --width is 16$"):
+        PretrainedFeatures(args, args.checkpoint, torch.device("cpu"))
+
+
 def test_a_contrastive_model_gives_features_of_the_images_it_was_trained_on(tmp_path):
     """Its backbone sees values in [0, 1], although discovery's are normalised."""
     net = DisentanglingNet("ResNet18", feature_num=16, low_res=True, width=8).eval()

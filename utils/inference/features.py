@@ -98,9 +98,9 @@ class PretrainedFeatures:
         if contrastive:
             self.model = ContrastiveEncoder(str(path), spec.mean, spec.std).to(device)
         else:
-            self.model = pretrained_network({**self.settings, "image_size": self.datamodule.image_size}, path).to(
-                device
-            )
+            settings = {**self.settings, "image_size": self.datamodule.image_size}
+            flag = next((name for name in ("checkpoint", "estimate_from") if given.get(name) == path), "pretrained")
+            self.model = pretrained_network(settings, path, f"--{flag}").to(device)
         if isinstance(self.datamodule, FeatureDataModule):
             serve_features(self.datamodule, self.model.encoder, self.settings, device, training=False)
         self.device, self.components = device, given.get("pca")

@@ -13,6 +13,8 @@ from utils.errors import UserError
 from utils.evaluation.metrics import contingency, table_metrics
 from utils.methods.pretrainer import Pretrainer
 from utils.nets import MultiHeadResNet
+from utils.nets.backbone_weights import NONE
+from utils.nets.pretrained_weights import load_pretrained
 
 
 def kmeans_metrics(train: np.ndarray, test: np.ndarray, labels: np.ndarray, k: int, seed: int = 0) -> dict[str, float]:
@@ -21,15 +23,25 @@ def kmeans_metrics(train: np.ndarray, test: np.ndarray, labels: np.ndarray, k: i
     return table_metrics(contingency(labels, kmeans.predict(test)))
 
 
-def pretrained_network(hparams: Mapping[str, Any], path: str | None) -> MultiHeadResNet:
+def pretrained_network(hparams: Mapping[str, Any], path: str | None, flag: str = "--pretrained") -> MultiHeadResNet:
     """The encoder and labelled head of a pretrained file, or a backbone with weights of its own, in evaluation mode.
+
+    Args:
+        hparams: of a discovery run.
+        path: of the file, which ``flag`` has given.
 
     Raises:
         UserError: when the file is absent or does not fit.
     """
     names = [*("dataset", "image_size", "arch", "width", "backbone", "backbone_size", "backbone_weights")]
     names += ["num_labeled_classes", "num_unlabeled_classes"]
-    return Pretrainer(**{name: hparams[name] for name in names}, pretrained=path).model.eval()
+    settings = {name: hparams[name] for name in names}
+    if path and settings["backbone"]:
+        settings["backbone_weights"] = NONE  # those of the file come at once
+    model = Pretrainer(**settings).model.eval()
+    if path:
+        load_pretrained(model, path, encoder_alone=True, flag=flag)
+    return model
 
 
 @torch.no_grad()

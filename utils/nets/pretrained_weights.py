@@ -9,12 +9,17 @@ from utils.errors import UserError, listed
 from utils.torch_files import class_names_of, load_torch
 
 ENCODER = "encoder."
+STEM = "encoder.conv1.weight"
 TAKEN = (ENCODER, "head_lab.")
 EARLY = ("conv1", "bn1", "layer1", "layer2", "layer3")  # of the ResNet
 
 
 def load_pretrained(
-    model: nn.Module, path: str, class_names: Sequence[str] | None = None, encoder_alone: bool = False
+    model: nn.Module,
+    path: str,
+    class_names: Sequence[str] | None = None,
+    encoder_alone: bool = False,
+    flag: str = "--pretrained",
 ) -> None:
     """Fill ``encoder.*`` and ``head_lab.*`` of a network from a bare ``state_dict`` with the published names.
 
@@ -24,12 +29,14 @@ def load_pretrained(
         class_names: of this run's labelled classes, in the order of their prototypes; where the file says its own
             (published ones do not), these have to be the same.
         encoder_alone: whether a file without a labelled head will do, such as ``baselines/rotnet.py`` leaves.
+        flag: that gave the file, for messages.
 
     Raises:
         UserError: when the file is absent or of another format, or when a tensor is missing, too many or of another
             shape; the message names it.
     """
-    everything = _read(path)
+    what = f"{flag} {path}"
+    everything = _read(path, what)
     theirs = class_names_of(everything)
     given = {name: value for name, value in everything.items() if name.startswith(TAKEN)}
     wanted = {name: value for name, value in model.state_dict().items() if name.startswith(TAKEN)}
@@ -38,23 +45,25 @@ def load_pretrained(
     if given and head not in given:
         if not encoder_alone:
             raise UserError(
-                f"--pretrained {path} holds no labelled head ({head} is missing): it is of self-supervision; give it "
+                f"{what} holds no labelled head ({head} is missing): it is of self-supervision; give it "
                 "to main_pretrain.py --pretrained, and what that leaves here"
             )
         wanted.pop(head)
     if head in given and given[head].dim() == 2 and len(given[head]) != len(wanted[head]):
         held, asked = len(given[head]), len(wanted[head])
-        raise UserError(f"--pretrained {path} holds {held} labelled prototypes but --num_labeled_classes is {asked}")
-    require_fit(f"--pretrained {path}", given, wanted)
+        raise UserError(f"{what} holds {held} labelled prototypes but --num_labeled_classes is {asked}")
+    if STEM in given and STEM in wanted and len(given[STEM]) != len(wanted[STEM]):
+        raise UserError(f"{what} holds a ResNet of width {len(given[STEM])} but --width is {len(wanted[STEM])}")
+    require_fit(what, given, wanted)
     if theirs and class_names:
-        _require_classes(path, theirs, list(class_names))
+        _require_classes(what, theirs, list(class_names))
     model.load_state_dict(given, strict=False)
 
 
-def _require_classes(path: str, theirs: list[str], ours: list[str]) -> None:
+def _require_classes(what: str, theirs: list[str], ours: list[str]) -> None:
     if theirs == ours:
         return
-    given = f"--pretrained {path} was trained on the labelled classes {listed(theirs)}; this run's are {listed(ours)}"
+    given = f"{what} was trained on the labelled classes {listed(theirs)}; this run's are {listed(ours)}"
     if sorted(theirs) == sorted(ours):
         place = next(place for place, (one, other) in enumerate(zip(theirs, ours, strict=True)) if one != other)
         raise UserError(f"{given}, in another order from class {place} on: give both stages the same --labeled_classes")
@@ -78,12 +87,13 @@ def load_encoder(model: nn.Module, path: str) -> None:
     Raises:
         UserError: as :func:`load_pretrained`.
     """
-    given = {name: value for name, value in _read(path).items() if name.startswith(ENCODER)}
-    require_fit(f"--pretrained {path}", given, {k: v for k, v in model.state_dict().items() if k.startswith(ENCODER)})
+    what = f"--pretrained {path}"
+    given = {name: value for name, value in _read(path, what).items() if name.startswith(ENCODER)}
+    require_fit(what, given, {k: v for k, v in model.state_dict().items() if k.startswith(ENCODER)})
     model.load_state_dict(given, strict=False)
 
 
-def _read(path: str) -> Mapping[str, Tensor]:
+def _read(path: str, what: str) -> Mapping[str, Tensor]:
     """A bare ``state_dict``.
 
     Raises:
@@ -91,7 +101,7 @@ def _read(path: str) -> Mapping[str, Tensor]:
     """
     given = load_torch(path)
     if not isinstance(given, Mapping) or not all(isinstance(value, Tensor) for value in given.values()):
-        raise UserError(f"--pretrained {path} is not a bare state_dict (main_pretrain.py writes checkpoints_iic/*.cp)")
+        raise UserError(f"{what} is not a bare state_dict (main_pretrain.py writes checkpoints_iic/*.cp)")
     return given
 
 
