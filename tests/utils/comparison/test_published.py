@@ -91,35 +91,43 @@ def small_cifar(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)  # for 100 seconds of CPU time: others may use the machine too
 def test_stopped_and_killed_it_leaves_the_same_row(tmp_path):
-    """Rehearsed on the CPU: a call that is killed, calls that stop in time, and one that finishes."""
+    """Rehearsed on the CPU: a call that is killed, calls that stop by themselves, and one that finishes.
+
+    No time in it is of the clock alone: the calls are stopped after parts of what a whole one took on this machine.
+    """
     small_cifar(tmp_path)
     command = [sys.executable, "scripts/compare.py", "cifar10-5", "--methods", "iic", "--seeds", "0", "--download"]
-    command += ["--data_dir", str(tmp_path), f"--more={SMALL} --max_epochs 40"]
+    command += ["--threads", "1", "--data_dir", str(tmp_path), f"--more={SMALL} --max_epochs 40"]
 
-    def call(name: str, *flags: str, kill_after: float | None = None) -> int:
+    def call(name: str, *flags: str, kill: bool = False) -> int:
         places = ["--log_dir", str(tmp_path / name / "logs"), "--results", str(tmp_path / name)]
-        process = subprocess.Popen([*command, *places, *flags], cwd=ROOT, start_new_session=True)
-        if kill_after is None:
+        process = subprocess.Popen([*command, *places, *flags], cwd=ROOT)
+        try:
+            while kill and process.poll() is None:
+                if any("epoch" in path.read_text() for path in tmp_path.glob(f"{name}/logs/*/pretraining-seed0.txt")):
+                    begun = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout
+                    for number in (process.pid, *map(int, begun.split())):  # as when the machine goes away
+                        os.kill(number, signal.SIGKILL)
+                    kill = False
+                time.sleep(0.2)
             return process.wait()
-        time.sleep(kill_after)
-        os.killpg(process.pid, signal.SIGKILL)
-        return process.wait()
+        finally:
+            process.terminate()  # where this test is out of time: the driver passes it on
+            process.wait()
 
     def rows(name: str) -> list[dict]:
         with open(tmp_path / name / "cifar10-5.csv", newline="") as file:
             differing = ("seconds", "cpu_seconds", "commit", "date")
             return [{key: value for key, value in row.items() if key not in differing} for row in csv.DictReader(file)]
 
+    begun = time.monotonic()
     assert call("whole") == 0
-    assert call("parts", kill_after=12) == -signal.SIGKILL
-    codes, budget = [], 70
-    while not codes or codes[-1]:
-        begun = time.monotonic()
-        codes.append(call("parts", "--budget", str(budget)))
-        assert time.monotonic() - begun < budget
-        assert codes[-1] in (0, 75)
-        assert len(codes) < 8
+    budget = 0.6 * (time.monotonic() - begun)
+    assert call("parts", kill=True) == -signal.SIGKILL
+    while code := call("parts", "--budget", str(budget)):
+        assert code == 75
+        budget *= 1.3  # should the machine have become slower
     assert rows("parts") == rows("whole")
     assert [row["method"] for row in rows("whole")] == ["pretraining", "iic"]
