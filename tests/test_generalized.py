@@ -13,6 +13,7 @@ from utils import cli, experiment
 from utils.errors import UserError
 from utils.inference import evaluate_checkpoint
 from utils.inference.discovery_checkpoint import datamodule_of, load_discoverer
+from utils.inference.onnx_export import PixelsToProbabilities
 from utils.report.clusters import HEADER
 from utils.report.collect import collect
 from utils.report.reproduce import reproduce_command
@@ -74,6 +75,18 @@ def test_the_checkpoint_evaluates_to_the_same(generalized):
     args.baselines = True
     with pytest.raises(UserError, match=r"run baselines/kmeans\.py with --setting gcd"):
         evaluate_checkpoint.evaluate(args)
+
+
+def test_the_exported_network_predicts_what_the_method_does(generalized):
+    module = load_discoverer(str(generalized / "last.ckpt")).eval()
+    network = PixelsToProbabilities(module)
+    pixels = torch.randint(256, (3, 3, network.size, network.size), dtype=torch.uint8)
+    with torch.no_grad():
+        outputs = module.predictions(pixels * network.scale + network.shift)
+        probabilities, feats = network(pixels)
+    logits = torch.cat([outputs["logits_lab"], outputs["logits_unlab"][module.best_head]], dim=1)
+    torch.testing.assert_close(probabilities, torch.softmax(logits / module.hparams["temperature"], dim=1))
+    torch.testing.assert_close(feats, outputs["feats"])
 
 
 def test_the_command_that_repeats_the_run(generalized):
