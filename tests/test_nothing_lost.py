@@ -10,7 +10,7 @@ from tests.test_stopping import stopping
 from utils import cli, torch_files
 from utils.errors import UserError
 from utils.training import resuming
-from utils.training.resume_checks import epochs_done
+from utils.training.resume_checks import progress
 
 
 def contents(folder):
@@ -64,9 +64,9 @@ def test_a_run_that_is_stopped_in_its_first_epoch_replaces_nothing_but_the_place
         assert after == kept
     tiny_discovery(finished, "--resume_from_checkpoint", "auto")  # without a row of the run before
     assert (finished / "logs/run/metrics.csv").read_text().count("\n") == 4
-    assert epochs_done(finished / "logs/run/last.ckpt") == 3
+    assert progress(finished / "logs/run/last.ckpt").epochs == 3
     tiny_discovery(finished, "--max_epochs", "1")
-    assert epochs_done(finished / "logs/run/replaced.ckpt") == 3
+    assert progress(finished / "logs/run/replaced.ckpt").epochs == 3
 
 
 def test_of_two_checkpoints_the_intact_one_is_kept(tmp_path):
@@ -79,3 +79,47 @@ def test_of_two_checkpoints_the_intact_one_is_kept(tmp_path):
     resuming.make_ready(tmp_path, resumed=False)
     assert {path.name for path in tmp_path.iterdir()} == {"replaced.ckpt"}
     assert torch_files.load_torch(tmp_path / "replaced.ckpt") == {"name": "previous.ckpt"}
+
+
+def leave(path, steps, epochs, max_epochs=12):
+    """A checkpoint of a run that has gone so far."""
+    loops = {"fit_loop": {"epoch_progress": {"current": {"processed": epochs}}}}
+    settings = {"max_epochs": max_epochs}
+    torch_files.save_torch(path, {"global_step": steps, "loops": loops, "hyper_parameters": settings})
+
+
+@pytest.mark.parametrize(
+    ("older", "last", "stays"),
+    [
+        ((144, 12), (17, 1), "older"),  # a finished run and the beginning of another try
+        ((17, 1), (144, 12), "last"),
+        ((150, 12, 500), (150, 12, 12), "last"),
+        ((150, 12, 12), (150, 12, 500), "older"),  # as far, but not finished
+        ((144, 12), (144, 12), "last"),
+        ((17, 1), None, "older"),  # damaged
+        (None, (17, 1), "last"),
+    ],
+)
+def test_of_two_runs_that_were_replaced_the_one_that_has_gone_further_is_kept(tmp_path, capsys, older, last, stays):
+    paths = {"older": tmp_path / "replaced.ckpt", "last": tmp_path / "last.ckpt"}
+    for path, far in zip(paths.values(), (older, last), strict=True):
+        leave(path, *far) if far else path.write_bytes(b"no checkpoint")
+    expected = {name: progress(path) for name, path in paths.items()}
+    resuming.make_ready(tmp_path, resumed=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["replaced.ckpt"]
+    assert progress(tmp_path / "replaced.ckpt") == expected[stays]
+    note = capsys.readouterr().out
+    dropped = expected["last" if stays == "older" else "older"]
+    assert f"({dropped}) is dropped" in note
+    assert f"({expected[stays]}) {'has gone further and stays' if stays == 'older' else 'is kept'}" in note
+    assert note.count("\n") == 1
+
+
+def test_a_finished_run_survives_two_fresh_starts_that_were_stopped(finished, capsys):
+    before = (finished / "logs/run/last.ckpt").read_bytes()
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            tiny_discovery(finished, discoverer=stopping("training_step", 1, signal.SIGINT))
+        assert (finished / "logs/run/replaced.ckpt").read_bytes() == before
+    assert progress(finished / "logs/run/replaced.ckpt").rank[1]
+    assert "replaced.ckpt (3 of 3 epochs, 9 steps) has gone further" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from utils import torch_files
 from utils.cli.resume_rules import REFUSED, SAID, STAGE_MARKS, changes
@@ -44,10 +44,10 @@ def check_checkpoint(path: Path, settings: Mapping[str, Any]) -> list[str]:
 
 def _position(path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     loops = checkpoint["loops"]["fit_loop"]
-    progress = loops["epoch_progress"]["current"]
-    done, within = progress["processed"], progress["ready"] > progress["processed"]
+    current = loops["epoch_progress"]["current"]
+    done, within = current["processed"], current["ready"] > current["processed"]
     name = "epochs" if "epochs" in settings else "max_epochs"
-    epochs = settings.get(name) or 0
+    epochs = _epochs(settings)
     if done > epochs or (within and done == epochs):
         where = f"is within epoch {done + 1}" if within else f"has {done} epochs done"
         raise UserError(f"{path} {where}, and --{name} is {epochs}; give --{name} {done + within} or more")
@@ -58,12 +58,35 @@ def _position(path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, 
     return f"resuming  {path}: epoch {done + 1} of {epochs}, after step {step}; {steps}"
 
 
-def epochs_done(path: Path) -> int:
-    """How many epochs a checkpoint's run has finished; 0 for what is no checkpoint."""
+class Progress(NamedTuple):
+    """How far a checkpoint's run has gone."""
+
+    steps: int = 0
+    epochs: int = 0
+    planned: int = 0  # epochs
+
+    def __str__(self) -> str:
+        return f"{self.epochs} of {self.planned} epochs, {self.steps:,} steps" if self.planned else "unreadable"
+
+    @property
+    def rank(self) -> tuple[int, bool]:
+        """Of two runs the one with more steps has gone further, of equals a finished one."""
+        return self.steps, self.epochs >= self.planned > 0
+
+
+def progress(path: Path) -> Progress:
+    """How far a checkpoint's run has gone; nowhere for what is no checkpoint."""
     try:
-        return int(torch_files.load_torch(path)["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+        checkpoint = torch_files.load_torch(path)
+        done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        return Progress(int(checkpoint["global_step"]), int(done), _epochs(checkpoint["hyper_parameters"]))
     except (UserError, KeyError, TypeError):
-        return 0
+        return Progress()
+
+
+def _epochs(settings: Mapping[str, Any]) -> int:
+    """How many epochs a run is to have; the two families of mains name it differently."""
+    return settings.get("epochs" if "epochs" in settings else "max_epochs") or 0
 
 
 def nothing_found(folder: Path, last: str) -> str:

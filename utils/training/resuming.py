@@ -14,7 +14,7 @@ from utils import torch_files
 from utils.distributed import say
 from utils.errors import UserError
 from utils.training.checkpoint_io import PREVIOUS
-from utils.training.resume_checks import check_checkpoint, epochs_done, nothing_found
+from utils.training.resume_checks import check_checkpoint, nothing_found, progress
 
 LAST = "last.ckpt"
 REPLACED = "replaced.ckpt"
@@ -109,14 +109,22 @@ def _lock(folder: Path) -> int | None:
 def make_ready(folder: Path, resumed: bool) -> None:
     """Called when training begins: a new run keeps the last good checkpoint of the one before in its folder.
 
-    A checkpoint that is kept already gives way to that of a run that has finished an epoch alone.
+    Where a checkpoint is kept already, the one of the two that has gone further stays, and of equals the later one.
     """
     there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
     if resumed or not there:
         return
     best = next((path for path in there if torch_files.has_intact_digest(path)), there[0])
-    if not (folder / REPLACED).is_file() or epochs_done(best):
-        os.replace(best, folder / REPLACED)
+    kept, told = folder / REPLACED, f"its checkpoint is kept as {REPLACED}"
+    further = True
+    if kept.is_file():
+        older, last = progress(kept), progress(best)
+        further = last.rank >= older.rank
+        told = f"its checkpoint ({last}) is dropped, for {REPLACED} ({older}) has gone further and stays"
+        if further:
+            told = f"its checkpoint ({last}) is kept as {REPLACED}, and the one kept before ({older}) is dropped"
+    if further:
+        os.replace(best, kept)
     for path in there:
         path.unlink(missing_ok=True)
-    say(f"note: {folder} held a run; its checkpoint is kept as {REPLACED}, other files are replaced by and by")
+    say(f"note: {folder} held a run; {told}; other files are replaced by and by")
