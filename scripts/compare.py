@@ -12,6 +12,7 @@ protocols are in config/protocols.yaml; docs/comparing.md says more.
 """
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -20,17 +21,21 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from utils import cli
+from utils.cli.flag_types import AT_LEAST_ONE, POSITIVE
+from utils.cli.parser import Parser
 from utils.comparison import protocols, published
 from utils.comparison.stopping import Stopped
 from utils.errors import UserError
 
 RESULTS = ROOT / "results"
 STARTED = time.monotonic()
+CHECKS = {"threads": AT_LEAST_ONE, "budget": POSITIVE}
+SHOWING = ("protocol", "list", "table", "plot", "docs", "debug")  # what is not for a run
 
 
-def command_line() -> argparse.ArgumentParser:
+def command_line() -> Parser:
     """The flags."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("protocol", nargs="?", help="a name of --list")
     parser.add_argument("--list", action="store_true", help="list the protocols with their hours, and stop")
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
@@ -53,6 +58,9 @@ def command_line() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> int:
     """List, print, draw or run; the exit code."""
+    for name, (fits, must) in CHECKS.items():
+        if (value := getattr(args, name)) is not None and not fits(value):
+            raise UserError(f"--{name} is {value} but must be {must}")
     known = protocols.read_protocols(args.protocols)
     if args.list:
         print(listing(known, args.results))
@@ -69,22 +77,23 @@ def main(args: argparse.Namespace) -> int:
     methods = protocols.chosen(args.methods, list(protocol.methods), "--methods")
     seeds = [int(seed) for seed in protocols.chosen(args.seeds, [str(seed) for seed in protocol.seeds], "--seeds")]
     table = args.results / f"{protocol.name}.csv"
-    if args.table or args.plot:
-        return show(args, protocol, methods, table)
     if (args.more or args.protocols != protocols.PROTOCOLS) and args.results.resolve() == RESULTS:
         raise UserError("runs with --more or --protocols are not of results/: give another folder as --results")
+    if args.table or args.plot:
+        return show(args, protocol, methods, seeds, table)
     return run(args, protocol, methods, seeds, table)
 
 
 def listing(known: dict, results: Path) -> str:
     """A line for each protocol."""
     from utils.comparison.rows import read_rows
+    from utils.comparison.selection import select
 
     lines = []
     for name, protocol in known.items():
-        count = (len(protocol.methods) + (protocol.pretraining is not None)) * len(protocol.seeds)
-        done = sum(not row["more"] for row in read_rows(results / f"{name}.csv"))
-        lines.append(f"{name:24} {protocol.hours:5g} hours  {done:3} of {count:3} rows  {protocol.about}")
+        there = select(protocol, read_rows(results / f"{name}.csv"), list(protocol.methods), protocol.seeds)
+        rows = f"{len(there.rows):3} of {len(there.names) * len(there.seeds):3} rows"
+        lines.append(f"{name:24} {protocol.hours:5g} hours  {rows}  {protocol.about}")
     return "\n".join([*lines, f"and the published runs of {', '.join(published.SPLITS)}"])
 
 
@@ -100,19 +109,34 @@ def write_documents(known: dict, results: Path) -> None:
             print(f"{page.relative_to(ROOT)} is written anew")
 
 
-def show(args: argparse.Namespace, protocol: protocols.Protocol, methods: list[str], table: Path) -> int:
+def show(
+    args: argparse.Namespace, protocol: protocols.Protocol, methods: list[str], seeds: list[int], table: Path
+) -> int:
     """Print the table, draw the picture."""
-    from utils.comparison.documents import command_of
-    from utils.comparison.plots import dot_plot
+    from utils.comparison.plots import dot_plot, require_picture
     from utils.comparison.rows import read_rows
+    from utils.comparison.selection import select
     from utils.comparison.tables import markdown
 
-    rows = read_rows(table)
-    if args.table:
-        print(markdown(protocol, rows, methods, args.more, command_of(protocol.name)))
     if args.plot:
-        dot_plot(protocol, rows, methods, args.more, args.plot)
+        require_picture(args.plot)
+    selection = select(protocol, read_rows(table), methods, seeds, args.more)
+    if args.table:
+        print(markdown(selection, running(args)))
+    if args.plot:
+        dot_plot(protocol.name, selection, args.plot)
+        print("\n".join([*([] if args.table else selection.left_out()), f"the picture is {args.plot}"]))
     return 0
+
+
+def running(args: argparse.Namespace) -> str:
+    """The command that runs what a table shows, with every flag that was given."""
+    default = vars(command_line().parse_args([]))
+    words = ["python", "scripts/compare.py", args.protocol]
+    for name, value in vars(args).items():
+        if name not in SHOWING and value != default[name]:
+            words.append(f"--{name}" if value is True else f"--{name}={shlex.quote(str(value))}")
+    return " ".join(words)
 
 
 def run(

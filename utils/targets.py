@@ -13,6 +13,7 @@ from utils.files import special_kind
 
 PROBE = 1 << 16  # bytes that have to fit
 BEGINNING = 1 << 12  # bytes of a file that tell whose it is
+PNG = b"\x89PNG"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _is_metrics(path: Path) -> bool:
 
 
 METRICS = Own("file of metrics", _is_metrics)
-FIGURE = Own("figure", lambda path: b"Matplotlib" in _beginning(path))
+FIGURE = Own("figure", lambda path: _beginning(path).startswith(PNG) and b"Matplotlib" in _beginning(path))
 PAGE = Own("report", lambda path: b'http-equiv="Content-Security-Policy"' in _beginning(path))
 NETWORK = Own("exported network", lambda path: all(name in path.read_bytes() for name in (b"classes", b"image_size")))
 
@@ -60,14 +61,16 @@ def _beginning(path: Path) -> bytes:
         return file.read(BEGINNING)
 
 
-def require_target(flag: str, path: str | Path, own: Own | None = None, force: bool = False, read: str = "") -> None:
+def require_target(
+    flag: str, path: str | Path, own: Own | None = None, force: bool | None = False, read: str = ""
+) -> None:
     """Refuse a file that cannot be written, or that holds something else already; nothing is left behind.
 
     Args:
         flag: without dashes, for the message.
         path: of the file to come.
         own: what may be overwritten; None: whatever is there.
-        force: overwrite anything.
+        force: overwrite anything; None: there is no such flag.
         read: a file that the command reads, which is never overwritten.
 
     Raises:
@@ -84,7 +87,7 @@ def require_target(flag: str, path: str | Path, own: Own | None = None, force: b
         if own and not force and not _recognised(own, path):
             raise UserError(
                 f"--{flag} {path} is there already and is no older {own.name} of this program; "
-                "choose another, or overwrite it with --force"
+                f"choose another{', or overwrite it with --force' if force is not None else ''}"
             )
     _probe(f"--{flag} {path}", path.parent, path.name)
 

@@ -10,10 +10,12 @@ from typing import Any
 from utils import cli
 from utils.cli.flags import flags_of
 from utils.comparison.protocols import PRETRAINING, PRETRAINING_MAIN, Protocol, as_words
+from utils.errors import UserError, listed
 
 PLACES = ("data_dir", "feature_cache", "log_dir", "checkpoint_dir", "pretrained", "checkpoint")
 EXTRACTED = re.compile(r"^features  [\d,]+ images in ([\d,.]+) seconds", re.M)  # as utils.inference.extraction says it
 TRAINING = {"wandb": False, "enable_progress_bar": False, "resume_from_checkpoint": "auto"}
+OURS = frozenset({"seed", "run_name", "comment", "report", *PLACES, *TRAINING})  # flags that no protocol gives
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,16 @@ class Run:
 
 
 def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], place: Place) -> list[Run]:
-    """The runs of the given methods, seed by seed; a seed's pretraining comes before them if one starts from it."""
+    """The runs of the given methods, seed by seed; a seed's pretraining comes before them if one starts from it.
+
+    Raises:
+        UserError: for further flags that are set here.
+    """
+    if taken := [word for word in place.more.split() if word.startswith("--") and _flag(word) in OURS]:
+        raise UserError(
+            f"--more has {listed(taken)}, which is set for each run; seeds are given by --seeds, places by --data_dir, "
+            "--feature_cache and --log_dir"
+        )
     runs: list[Run] = []
     for seed in seeds:
         weights = None
@@ -88,6 +99,11 @@ def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], p
             weights = runs[-1].weights
         runs += [_method(protocol, method, seed, place, weights) for method in methods]
     return runs
+
+
+def digests(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
+    """Method and seed, as in a row -> digest of the command."""
+    return {(run.method, str(run.seed)): run.settings for run in runs}
 
 
 def _common(protocol: Protocol, name: str, seed: int, place: Place) -> dict[str, Any]:
@@ -135,10 +151,19 @@ def _of_stage(more: str, known: set[str]) -> list[str]:
     taken = False
     for word in words:
         if word.startswith("--"):
-            taken = word[2:].split("=")[0].removeprefix("no-") in known
+            taken = _flag(word) in known
         if taken:
             kept.append(word)
     return kept
+
+
+def _flag(word: str) -> str:
+    """The name of the flag that a word begins.
+
+    >>> _flag("--no-wandb"), _flag("--seed=3")
+    ('wandb', 'seed')
+    """
+    return word[2:].split("=")[0].removeprefix("no-")
 
 
 def extraction_seconds(printed: str) -> float:

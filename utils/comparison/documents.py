@@ -10,6 +10,7 @@ from pathlib import Path
 
 from utils.comparison.protocols import Protocol, chosen
 from utils.comparison.rows import read_rows
+from utils.comparison.selection import select
 from utils.comparison.tables import markdown
 from utils.errors import UserError
 
@@ -18,11 +19,6 @@ MARK = re.compile(
     r".*?(?P<end><!-- end of table -->)",
     re.DOTALL,
 )
-
-
-def command_of(name: str) -> str:
-    """What goes on with the missing runs of a protocol."""
-    return f"python scripts/compare.py {name}"
 
 
 def refreshed(text: str, protocols: Mapping[str, Protocol], results: Path) -> str:
@@ -43,6 +39,9 @@ def refreshed(text: str, protocols: Mapping[str, Protocol], results: Path) -> st
         protocol = protocols[mark["name"]]
         methods = chosen(mark["methods"], list(protocol.methods), "--methods")
         rows = read_rows(results / f"{protocol.name}.csv")
-        return f"{mark['begin']}{markdown(protocol, rows, methods, '', command_of(protocol.name))}\n{mark['end']}"
+        selection = select(protocol, rows, methods, protocol.seeds)
+        command = f"python scripts/compare.py {protocol.name}"
+        command += f" --methods {mark['methods']}" if mark["methods"] else ""
+        return f"{mark['begin']}{markdown(selection, command)}\n{mark['end']}"
 
     return MARK.sub(table, text)

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from utils.comparison.attempts import Attempts, last_line, run_lock
-from utils.comparison.commands import Place, Run
+from utils.comparison.commands import Place, Run, digests
 from utils.comparison.protocols import PRETRAINING, Protocol
-from utils.comparison.rows import Row, add_row, numbers, read_rows
+from utils.comparison.rows import Row, add_row, numbers, outdated, read_rows
 from utils.comparison.runs import Runner, row_of
 from utils.comparison.tables import shown
 from utils.errors import UserError, listed
@@ -38,14 +38,11 @@ class Driver:
         Raises:
             UserError: naming them.
         """
-        now = {(run.method, str(run.seed)): run.settings for run in self.runs}
-        other = [
-            f"{row['method']} {row['seed']}"
-            for row in self._rows()
-            if row.get("settings") and row["settings"] != now.get((row["method"], row["seed"]), row["settings"])
-        ]
-        if other:
-            raise UserError(f"{self.table} holds rows of other flags than the protocol has now: {listed(other)}")
+        if other := [f"{row['method']} {row['seed']}" for row in outdated(self._rows(), digests(self.runs))]:
+            raise UserError(
+                f"{self.table} holds rows of other flags than the protocol has now: {listed(other)}; remove them, "
+                "or give another folder as --results"
+            )
 
     def _rows(self) -> list[Row]:
         return [row for row in read_rows(self.table) if row["more"] == self.place.more]

@@ -8,7 +8,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from utils.errors import UserError
+from utils.comparison.damage import damage
+from utils.errors import UserError, listed
 from utils.files import csv_text, write_text
 
 FIRST = (
@@ -22,23 +23,41 @@ def read_rows(path: Path) -> list[Row]:
     """The rows of a file, all cells as text; none where there is no file.
 
     Raises:
-        UserError: for a file without the columns that every row has.
+        UserError: for a file without the columns that every row has, and for a row that is damaged or there twice.
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        with open(path, newline="", encoding="utf-8-sig") as file:  # with the mark that a spreadsheet puts in front
+            reader = csv.DictReader(file)
+            names, numbered = reader.fieldnames or (), [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a table ({error})") from None
-    if any(row.get(name) is None for row in rows for name in ("method", "seed", "more")):
-        raise UserError(f"{path} is not a table of this program: a row lacks its method, seed or more")
-    return [{**row, "more": row["more"].removeprefix("'")} for row in rows]  # the apostrophe: utils.files.harmless
+    if lacking := [name for name in FIRST if name not in names]:
+        raise UserError(f"{path} is not a table of this program: its first line lacks {listed(lacking)}")
+    rows: dict[tuple[str, ...], Row] = {}
+    lines: dict[tuple[str, ...], int] = {}
+    for line, row in numbered:
+        if wrong := damage(row):
+            raise UserError(f"{path}, line {line}: {wrong}; mend the row or remove it")
+        row["more"] = row["more"].removeprefix("'")  # of utils.files.harmless
+        run = run_of(row)
+        if run in rows:
+            raise UserError(
+                f"{path}, line {line}: {row['method']}, seed {row['seed']}, is in line {lines[run]} already; remove one"
+            )
+        rows[run], lines[run] = row, line
+    return list(rows.values())
 
 
-def same(row: Row, other: Row) -> bool:
-    """Whether two rows are of one run."""
-    return all(str(row[name]) == str(other[name]) for name in ("method", "seed", "more"))
+def run_of(row: Row) -> tuple[str, ...]:
+    """What tells a row's run from those of others."""
+    return row["method"], row["seed"], row["more"]
+
+
+def as_cells(row: Mapping[str, object]) -> dict[str, str]:
+    """A row's values as they are written."""
+    return {name: "" if value is None else str(value) for name, value in row.items()}
 
 
 def add_row(path: Path, row: Mapping[str, object]) -> bool:
@@ -47,10 +66,10 @@ def add_row(path: Path, row: Mapping[str, object]) -> bool:
     Raises:
         UserError: when the file cannot be written.
     """
-    new = {name: "" if value is None else str(value) for name, value in row.items()}
+    new = as_cells(row)
     with locked(path.parent):
         rows = read_rows(path)
-        if any(same(old, new) for old in rows):
+        if run_of(new) in map(run_of, rows):
             return False
         rows = [*rows, new]
         names = [*FIRST, *dict.fromkeys(name for old in rows for name in old if name not in FIRST)]
@@ -74,9 +93,15 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def rows_of(rows: Sequence[Row], seeds: Sequence[int], more: str) -> list[Row]:
-    """Those of the given seeds and further flags, which may stand together."""
-    return [row for row in rows if row["more"] == more and int(row["seed"]) in seeds]
+def outdated(rows: Sequence[Row], settings: Mapping[tuple[str, str], str]) -> list[Row]:
+    """Those of other flags than their runs have now.
+
+    Args:
+        rows: those without a digest are taken as they are.
+        settings: method and seed -> digest of the command's flags.
+    """
+    now = ((row, settings.get((row["method"], row["seed"]), row["settings"])) for row in rows)
+    return [row for row, digest in now if row["settings"] not in ("", digest)]
 
 
 def numbers(rows: Sequence[Row], name: str) -> list[float]:

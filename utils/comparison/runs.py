@@ -14,9 +14,12 @@ from typing import IO, Any
 
 from utils.comparison.attempts import Attempts
 from utils.comparison.commands import Place, Run, extraction_seconds
+from utils.comparison.damage import damage
 from utils.comparison.protocols import ROOT
+from utils.comparison.rows import as_cells
 from utils.comparison.stopping import LAST, RESERVE, Stopped
 from utils.errors import UserError
+from utils.targets import METRICS
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
@@ -127,16 +130,18 @@ def row_of(run: Run, place: Place) -> dict[str, Any]:
     """What a run that has ended well leaves in the table.
 
     Raises:
-        UserError: when its metrics cannot be read.
+        UserError: when its metrics cannot be read, or are not what a row may hold.
     """
     try:
         metrics = json.loads(run.metrics.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{run.metrics} cannot be read ({error})") from None
+    if not METRICS.recognises(run.metrics):
+        raise UserError(f"{run.metrics} holds something else than names and numbers")
     attempts = Attempts.read(run)
     from importlib.metadata import version
 
-    return {
+    row = {
         **{name: round(value, 6) if value else value for name, value in metrics.items() if name != "seconds"},
         **{"method": run.method, "seed": run.seed, "more": place.more, "settings": run.settings},
         "seconds": round(attempts.seconds, 1),
@@ -145,6 +150,9 @@ def row_of(run: Run, place: Place) -> dict[str, Any]:
         **{"torch": version("torch"), "device": device(place.threads), "commit": ",".join(attempts.commits)},
         **{"date": date.today().isoformat(), "images": place.images},
     }
+    if wrong := damage(as_cells(row)):
+        raise UserError(f"{run.metrics}: {wrong}")
+    return row
 
 
 def device(threads: int | None) -> str:

@@ -1,11 +1,12 @@
 """A protocol's rows as a Markdown table: mean ± standard deviation over seeds, and what is missing."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from utils.comparison.protocols import PRETRAINING, Protocol
-from utils.comparison.rows import Row, mean_and_deviation, numbers, rows_of
+from utils.comparison.rows import Row, mean_and_deviation, numbers
+from utils.comparison.selection import Selection
 
 COLUMNS = {  # heading -> keys of metrics.json, of which a row has one
     "novel, train": ("unlab/train/acc/best",),
@@ -16,43 +17,56 @@ COLUMNS = {  # heading -> keys of metrics.json, of which a row has one
 MISSING = "missing"
 
 
-def markdown(protocol: Protocol, rows: Sequence[Row], methods: Sequence[str], more: str, command: str) -> str:
+def markdown(selection: Selection, command: str) -> str:
     """The table of accuracies in percent, best head, a line a method; those without a row share the last line.
 
     Args:
-        protocol: whose seeds have to be there.
-        rows: of its file.
-        methods: in their order.
-        more: further flags of the rows that are shown.
+        selection: the rows, and which have to be there.
         command: that continues what is missing.
     """
-    rows = rows_of(rows, protocol.seeds, more)
-    if not rows:
-        return f"Nothing is measured yet; `{command}` begins."
-    names = [*([PRETRAINING] if protocol.pretrains(methods) else []), *methods]
+    if not selection.rows:
+        return "\n".join([f"Nothing is measured yet; `{command}` begins.", *selection.left_out()])
+    seeds = len(selection.seeds)
     lines = ["| accuracy (%), best head | " + " | ".join(COLUMNS) + " | CPU seconds | seeds |"]
     lines.append("|---" * (len(COLUMNS) + 3) + "|")
-    by_name = {name: [row for row in rows if row["method"] == name] for name in names}
+    by_name = {name: [row for row in selection.rows if row["method"] == name] for name in selection.names}
     for name, there in by_name.items():
         if there:
-            lines.append(_line(name, there, protocol))
+            lines.append(_line(name, there, seeds))
     if absent := [name for name, there in by_name.items() if not there]:
-        lines.append(_line(", ".join(absent), [], protocol))
-    runs = len(names) * len(protocol.seeds)
-    if missing := runs - sum(len({row["seed"] for row in there}) for there in by_name.values()):
-        lines += ["", f"{missing} of {runs} runs are missing; `{command}` goes on."]
+        lines.append(_line(", ".join(absent), [], seeds))
+    lines += ["", _commits(selection.rows), *selection.left_out()]
+    runs = len(selection.names) * seeds
+    if missing := runs - len(selection.rows):
+        lines.append(f"{missing} of {runs} runs are missing; `{command}` goes on.")
     return "\n".join(lines)
 
 
-def _line(name: str, rows: Sequence[Row], protocol: Protocol) -> str:
-    return f"| {name} | " + " | ".join([*_cells(rows), _seeds(rows, protocol)]) + " |"
+def _commits(rows: Sequence[Row]) -> str:
+    """The versions of the code that the rows are of, each with its number of rows."""
+    counts = Counter(row["commit"].replace(",", " and ") or "unknown" for row in rows)
+    return f"Rows of commit{'s' * (len(counts) > 1)} {', '.join(f'{name} ({n})' for name, n in counts.items())}."
+
+
+def _line(name: str, rows: Sequence[Row], seeds: int) -> str:
+    done = str(len(rows)) if len(rows) == seeds else f"{len(rows)} of {seeds}"
+    return f"| {name} | " + " | ".join([*_cells(rows), done]) + " |"
 
 
 def _cells(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return [MISSING] * (len(COLUMNS) + 1)
     accuracies = [[100 * value for key in keys for value in numbers(rows, key)] for keys in COLUMNS.values()]
-    return [*(_cell(values, 1) for values in accuracies), _cell(numbers(rows, "cpu_seconds"), 0)]
+    return [*(_cell(values, 1) for values in accuracies), _seconds(rows)]
+
+
+def _seconds(rows: Sequence[Row]) -> str:
+    """Of the rows that found all features extracted, where there are any: the others paid for all."""
+    found = [row for row in rows if not any(numbers([row], "extraction_seconds"))]
+    if cell := _cell(numbers(found, "cpu_seconds"), 0):
+        return cell
+    cell = _cell(numbers(rows, "cpu_seconds"), 0)
+    return f"{cell} with extraction" if cell else ""
 
 
 def _cell(values: Sequence[float], places: int) -> str:
@@ -60,10 +74,6 @@ def _cell(values: Sequence[float], places: int) -> str:
         return ""
     mean, deviation = mean_and_deviation(values)
     return f"{mean:,.{places}f}" + ("" if math.isnan(deviation) else f" ± {deviation:,.{places}f}")
-
-
-def _seeds(rows: Sequence[Row], protocol: Protocol) -> str:
-    return str(len(rows)) + ("" if len(rows) == len(protocol.seeds) else f" of {len(protocol.seeds)}")
 
 
 def shown(row: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from utils.comparison.attempts import Attempts
 from utils.comparison.commands import Place, all_runs
 from utils.comparison.driver import Driver
 from utils.comparison.protocols import read_protocols
-from utils.comparison.rows import read_rows
+from utils.comparison.rows import add_row, read_rows
 from utils.comparison.runs import Runner
 from utils.errors import UserError
 
@@ -226,6 +227,13 @@ def test_two_drivers_share_the_runs(tmp_path, counting):
     ("words", "message"),
     [
         ("digits --more=--max_epochs=2", "give another folder as --results"),
+        ("digits --table --more=--max_epochs=2", "give another folder as --results"),
+        ("digits --more=--seed=3 --results /tmp/tried", "--more has --seed=3, which is set for each run"),
+        ("digits --table --plot digits.csv", "--plot digits.csv is to be a PNG; give a name that ends in .png"),
+        ("digits --threads 0", "--threads is 0 but must be at least 1"),
+        ("digits --threads -3", "--threads is -3 but must be at least 1"),
+        ("digits --budget 0", "--budget is 0.0 but must be above 0 and finite"),
+        ("digits --budget nan", "--budget is nan but must be above 0 and finite"),
         ("digitz", "there is no protocol digitz; there are digits, "),
         ("", "a protocol is needed; there are digits, "),
         ("digits --seeds 0,9", "--seeds 9 is not of this protocol; there are 0, 1, 2, 3, 4"),
@@ -236,6 +244,41 @@ def test_two_drivers_share_the_runs(tmp_path, counting):
 def test_what_cannot_be_is_told(words, message):
     with pytest.raises(UserError, match=re.escape(message)):
         main(command_line().parse_args(words.split()))
+
+
+def test_a_table_leads_to_the_command_of_its_rows(tmp_path, counting, monkeypatch, capsys):
+    """With a place that has a blank, so that the words are those of a shell."""
+    (tmp_path / "of mine").mkdir()
+    command = counting("{a: {main: COUNTING}}", "[0]", "--methods", "a", "--more", "steps 2")
+    command[command.index("--results") + 1] = str(tmp_path / "of mine")
+    row = {"method": "a", "seed": 0, "seconds": 1, "more": "--steps 9"}
+    add_row(tmp_path / "of mine" / "tiny.csv", row)
+    add_row(tmp_path / "of mine" / "tiny.csv", row | {"more": ""})
+    main(command_line().parse_args([*command[2:], "--table"]))
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first.startswith("Nothing is measured yet; `python scripts/compare.py tiny ")
+    assert shlex.split(first.split("`")[1])[2] == "tiny"
+    assert command_line().parse_args(shlex.split(first.split("`")[1])[2:]) == command_line().parse_args(command[2:])
+    assert others == ["1 row of other flags: --more='--steps 9'.", "1 row of other flags: --more=''."]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ('{"unlab/test/acc/best": 91.5}', "unlab/test/acc/best is '91.5' but must be a number from 0 to 1, or empty"),
+        ('{"unlab/test/acc/best": NaN}', "unlab/test/acc/best is 'nan'"),
+        ('{"unlab/test/acc/best": "much"}', "holds something else than names and numbers"),
+        ("[1, 2]", "holds something else than names and numbers"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_metrics_that_no_row_may_hold_fail_their_run(tmp_path, counting, monkeypatch, metrics, message):
+    counting("{a: {main: COUNTING}}", "[0]")
+    (tmp_path / "counting.py").write_text(COUNTING + f"(folder / 'metrics.json').write_text('{metrics}')")
+    driver = here(tmp_path, monkeypatch)
+    drive(driver)
+    assert message in driver.failed["a-seed0"]
+    assert finished(tmp_path) == []
 
 
 def test_a_failed_pretraining_fails_what_starts_from_it(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from utils import cli
-from utils.comparison.commands import Place, all_runs
+from utils.comparison.commands import OURS, Place, all_runs
 from utils.comparison.documents import MARK, refreshed
 from utils.comparison.driver import Driver
 from utils.comparison.protocols import Images, Method, as_words, chosen, read_protocols, require_images
@@ -79,6 +79,22 @@ def test_further_flags_go_where_they_are_known(tmp_path):
     assert ends["pretraining"].endswith("--width 8")
     assert ends["kmeans"].endswith("--width 8")
     assert ends["iic"] == "--width 8 --num_heads 2"
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_flags_that_are_set_for_each_run_are_no_further_ones(name, tmp_path):
+    """All that a command has and its protocol does not say."""
+    protocol = PROTOCOLS[name]
+    given = {"common": protocol.common, "training": protocol.training, "pretraining": protocol.pretraining or {}}
+    said = {
+        flag for settings in [*given.values(), *(m.settings for m in protocol.methods.values())] for flag in settings
+    }
+    runs = all_runs(protocol, list(protocol.methods), [0], place(tmp_path))
+    flags = {word[2:].removeprefix("no-") for run in runs for word in run.words if word.startswith("--")}
+    assert flags - said <= OURS
+    for flag in flags - said:
+        with pytest.raises(UserError, match=f"--more has --{flag}, which is set for each run"):
+            all_runs(protocol, list(protocol.methods), [0], place(tmp_path, more=f"--max_epochs 2 --{flag} x"))
 
 
 def test_what_starts_from_no_pretraining_has_none(tmp_path):
