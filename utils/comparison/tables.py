@@ -57,23 +57,25 @@ def _cells(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return [MISSING] * (len(COLUMNS) + 1)
     accuracies = [[100 * value for key in keys for value in numbers(rows, key)] for keys in COLUMNS.values()]
-    return [*(_cell(values, 1) for values in accuracies), _seconds(rows)]
+    return [*(_cell(values, 1, len(rows)) for values in accuracies), _seconds(rows)]
 
 
 def _seconds(rows: Sequence[Row]) -> str:
     """Of the rows that found all features extracted, where there are any: the others paid for all."""
     found = [row for row in rows if not any(numbers([row], "extraction_seconds"))]
-    if cell := _cell(numbers(found, "cpu_seconds"), 0):
+    if cell := _cell(numbers(found, "cpu_seconds"), 0, len(rows)):
         return cell
-    cell = _cell(numbers(rows, "cpu_seconds"), 0)
+    cell = _cell(numbers(rows, "cpu_seconds"), 0, len(rows))
     return f"{cell} with extraction" if cell else ""
 
 
-def _cell(values: Sequence[float], places: int) -> str:
+def _cell(values: Sequence[float], places: int, rows: int) -> str:
+    """Mean and deviation, with the number of values where some of the rows have none."""
     if not values:
         return ""
     mean, deviation = mean_and_deviation(values)
-    return f"{mean:,.{places}f}" + ("" if math.isnan(deviation) else f" ± {deviation:,.{places}f}")
+    spread = "" if math.isnan(deviation) else f" ± {deviation:,.{places}f}"
+    return f"{mean:,.{places}f}{spread}" + (f" ({len(values)} of {rows})" if len(values) < rows else "")
 
 
 def shown(row: Mapping[str, Any]) -> str:

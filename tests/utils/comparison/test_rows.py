@@ -132,13 +132,20 @@ def test_rows_of_other_seeds_or_settings_are_not_shown(tmp_path):
 
 @pytest.mark.parametrize(
     ("extraction", "cell"),
-    [((90, 0, 0), "11 ± 1"), ((90, 0, ""), "11 ± 1"), ((90, 80, 70), "41 ± 51 with extraction")],
+    [
+        ((90, 0, 0), "11 ± 1 (2 of 3)"),
+        ((90, 0, ""), "11 ± 1 (2 of 3)"),
+        ((0, 0, 0), "41 ± 51"),
+        ((90, 80, 70), "41 ± 51 with extraction"),
+    ],
 )
 def test_seconds_of_rows_that_extracted_stand_alone(tmp_path, extraction, cell):
     for seed, (all_of_it, extracting) in enumerate(zip((100, 10, 12), extraction, strict=True)):
-        add_row(tmp_path / "a.csv", row("iic", seed) | {"cpu_seconds": all_of_it, "extraction_seconds": extracting})
+        accuracy = {"unlab/test/acc/best": None if seed == 1 else 0.5}
+        new = row("iic", seed, extraction_seconds=extracting, **accuracy) | {"cpu_seconds": all_of_it}
+        add_row(tmp_path / "a.csv", new)
     text = markdown(select(PROTOCOL, read_rows(tmp_path / "a.csv"), ["iic"], (0, 1, 2)), "go")
-    assert f"| {cell} | 3 |" in text
+    assert f"| 50.0 ± 0.0 (2 of 3) |  |  | {cell} | 3 |" in text
 
 
 def test_mean_and_deviation():
