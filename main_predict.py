@@ -6,7 +6,7 @@
 writes for each image its class (a known one by name, or novel-3: cluster 3), the probability and the margin to the
 second best class, the distance to the class's prototype (1 - cosine) and the cluster. Files that cannot be read are
 listed in predictions.errors.csv, and the exit code is then 1. Nothing is ever moved or deleted, and what exists
-and is no older table of this program is not overwritten without --force. With --export
+and is no older table of this program, unedited, is not overwritten without --force. With --export
 model.onnx the network itself is written, with its normalisation inside.
 """
 

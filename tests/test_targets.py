@@ -43,7 +43,7 @@ def predict(tiny_run, photos, tmp_path):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("photos/a.png", "is there already and is no older (table|exported network) of this program; .*--force"),
+        ("photos/a.png", "is no older (table|exported network) of this program, or was edited; .*--force"),
         ("notes.csv", "is there already and is no older"),
         ("last.ckpt", "are both|is the file that is read"),
         ("link.ckpt", "is the file that is read"),
@@ -67,7 +67,12 @@ def test_an_older_table_is_replaced_and_force_replaces_anything(predict, photos,
     out = tmp_path / "p.csv"
     assert predict("--out", out) == predict("--out", out) == 0
     assert out.read_text().startswith("image,prediction")
-    out.write_text("my own\n")
+    table = out.read_text()
+    for edited in (table.replace("\n", ",my correction\n", 1), table.replace("\n", "\r\n"), "my own\n"):
+        out.write_bytes(edited.encode())
+        with pytest.raises(UserError, match=r"is no older table of this program, or was edited; .*--force"):
+            predict("--out", out)
+        assert out.read_bytes() == edited.encode()
     assert predict("--out", out, "--force") == 0
     assert out.read_text().startswith("image,prediction")
     with pytest.raises(UserError, match=r"last\.ckpt"):

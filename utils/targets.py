@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.files import special_kind
+from utils.files import csv_text, special_kind
 
 PROBE = 1 << 16  # bytes that have to fit
 BEGINNING = 1 << 12  # bytes of a file that tell whose it is
@@ -30,14 +30,9 @@ class Own:
 
 
 def table_with(*columns: str) -> Own:
-    """Tables that ``csv_text`` has written, by their first columns."""
-    header = ",".join(columns).encode()
-
-    def recognises(path: Path) -> bool:
-        line = _beginning(path).split(b"\n")[0]
-        return line == header or line.startswith(header + b",")
-
-    return Own("table", recognises)
+    """Tables that ``csv_text`` has written with just these columns: one more is somebody's own work."""
+    header = csv_text(columns, []).encode()
+    return Own("table", lambda path: _beginning(path).startswith(header))
 
 
 def _is_metrics(path: Path) -> bool:
@@ -86,7 +81,7 @@ def require_target(
             raise UserError(f"--{flag} {path} is the file that is read; choose another")
         if own and not force and not _recognised(own, path):
             raise UserError(
-                f"--{flag} {path} is there already and is no older {own.name} of this program; "
+                f"--{flag} {path} is there already and is no older {own.name} of this program, or was edited; "
                 f"choose another{', or overwrite it with --force' if force is not None else ''}"
             )
     _probe(f"--{flag} {path}", path.parent, path.name)

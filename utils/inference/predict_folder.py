@@ -108,7 +108,7 @@ def require_targets(args: Namespace) -> None:
     if args.export:
         require_target("export", args.export, NETWORK, **kept)
     if args.images:
-        require_target("out", args.out, table_with(*COLUMN_NAMES[:2]), **kept)
+        require_target("out", args.out, table_with(*COLUMN_NAMES), **kept)
         require_target("out", errors_path(args.out), table_with(*ERROR_COLUMNS), **kept)
     for flag in ("sheets", "copy_into"):
         if getattr(args, flag):

@@ -31,7 +31,7 @@ def require_targets(out: Path, tsne: bool, lime: bool, force: bool) -> None:
     Raises:
         UserError: naming the file.
     """
-    names = {"clusters.csv": table_with("image", "class"), "metrics.json": METRICS}
+    names = {"clusters.csv": table_with("image", "class", "backbone", "feature"), "metrics.json": METRICS}
     names |= dict.fromkeys(["tsne.png"] * tsne + ["lime_circled.png", "lime_unmasked.png"] * lime, FIGURE)
     for name, own in names.items():
         require_target("out", out.with_name(f"{out.name}.{name}"), own, force)

@@ -205,7 +205,7 @@ def test_the_picture(tmp_path):
 
 
 def test_nothing_but_a_picture_is_overwritten_by_one(tmp_path):
-    for name, message in (("a.csv", "give a name that ends in .png"), ("a.png", "no older figure of this program; ")):
+    for name, message in (("a.csv", "give a name that ends in .png"), ("a.png", "no older figure of this program, or")):
         (tmp_path / name).write_text("Matplotlib in the notes")
         with pytest.raises(UserError, match=message) as raised:
             require_picture(tmp_path / name)
