@@ -3,8 +3,8 @@
     python -m baselines.kmeans --checkpoint checkpoints_iic/pretrain-resnet18-CIFAR10-5_5.cp --dataset CIFAR10 \\
         --num_labeled_classes 5 --num_unlabeled_classes 5
 
-No training: metrics and confusion matrix are in logs/baselines-<weights>/kmeans/, and there is no checkpoint. Known
-classes are the means of their training images.
+No training: metrics and confusion matrix are in logs/baselines-<weights>-<dataset>/kmeans/ (--comment makes another
+folder), and there is no checkpoint. Known classes are the means of their training images.
 
 Published accuracy on the novel training images: CIFAR10-5 72.5, CIFAR100-20 56.3, CIFAR100-50 28.3, ImageNet 71.9.
 """

@@ -3,8 +3,9 @@
     python -m baselines.semi_kmeans --checkpoint checkpoints_iic/pretrain-resnet18-CIFAR10-5_5.cp --dataset CIFAR10 \\
         --num_labeled_classes 5 --num_unlabeled_classes 5
 
-No training: metrics and confusion matrix are in logs/baselines-<weights>/semi_kmeans/, and there is no checkpoint. The
-clustering is that of generalized category discovery, on the images of this split.
+No training: metrics and confusion matrix are in logs/baselines-<weights>-<dataset>/semi_kmeans/ (--comment makes
+another folder), and there is no checkpoint. The clustering is that of generalized category discovery, on the images of
+this split.
 
 Published numbers are of another problem, in which unlabelled images are of known classes too.
 """

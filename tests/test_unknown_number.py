@@ -13,7 +13,7 @@ from utils.errors import UserError
 from utils.evaluation.metrics import cluster_acc
 from utils.inference.clustered_features import cluster_features
 from utils.inference.evaluate_checkpoint import evaluate
-from utils.inference.features import PretrainedFeatures
+from utils.inference.features import PretrainedFeatures, default_folder
 from utils.nets.disentangling_net import DisentanglingNet
 
 DATA = ["--dataset", "digits", "--image_size", "8", "--width", "8"]
@@ -87,9 +87,26 @@ def test_the_scripts_leave_the_files_of_a_run(tiny_run, tmp_path, capsys):
     run_script("estimate_classes", features_args(tiny_run[2], *where, "--max_unlabeled_classes", 6))
     assert {path.name for path in (tmp_path / "out").glob("estimate.*")} == {"estimate.csv", "estimate.png"}
     printed = capsys.readouterr().out
+    assert "note" not in printed
+    cluster_features(features_args(tiny_run[2], *where), "kmeans")
+    assert f"note: {tmp_path / 'out' / 'kmeans'} held an older result" in capsys.readouterr().out
     assert "novel, test, best head" in printed
     assert "<- best" in printed
     assert "are nearly as good" in printed or "no other comes near by this criterion" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("--dataset CIFAR10 --backbone lite0", "estimate-lite0-CIFAR10"),
+        ("--dataset folder --backbone lite0 --comment mine", "estimate-lite0-folder-mine"),
+        ("--dataset npz:x/a.npz --checkpoint models/digits/epoch_4.pth", "estimate-epoch_4-npz-x_a.npz"),
+        ("--dataset digits --backbone lite0 --run_name out", "out"),
+    ],
+)
+def test_the_folder_tells_weights_dataset_and_comment(tmp_path, words, name):
+    args = cli.parse("features", [*words.split(), "--log_dir", str(tmp_path)])
+    assert default_folder(args, "estimate") == tmp_path / name
 
 
 def test_discovery_with_an_unknown_number(tiny_run, tmp_path, capsys):

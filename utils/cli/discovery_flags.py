@@ -161,6 +161,12 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         shared.LOG_DIR,
         shared.RUN_NAME,
         Flag("comment", None, "end of the run's name (default: the time)"),
+        Flag(
+            "comment",
+            None,
+            "end of the folder's name, after the weights or backbone and the dataset (default: nothing)",
+            stages=("features",),
+        ),
         Flag("checkpoint_dir", "checkpoints_iic", "folder for the pretrained weights", stages=("pretrain",)),
         Flag("wandb", True, "log to Weights & Biases, if it is installed", bool),
         shared.PROJECT,

@@ -16,8 +16,13 @@ LENGTH = {"group": 128, "tag": 64}  # the most characters that W&B takes
 BESIDE_RULES = ("max_epochs", "epochs", "accumulate_grad_batches", "limit_train_batches")  # a run may go on with others
 
 
-def default_comment(args: argparse.Namespace, stage: str) -> str:
-    """The time; in contrastive disentangling what tells runs apart, so that a run can be found again by its flags."""
+def default_comment(args: argparse.Namespace, stage: str) -> str | None:
+    """The time; in contrastive disentangling what tells runs apart, so that a run can be found again by its flags.
+
+    None for what is computed from pretrained features: its folder is found again by the weights and the dataset.
+    """
+    if stage == "features":
+        return None
     if stage == "disentangle":
         return f"{args.method}_{args.feature_num}_seed{args.seed}"
     return datetime.now().strftime("%b%d_%H-%M-%S")
@@ -37,12 +42,13 @@ def network_name(args: argparse.Namespace) -> str:
     return re.sub(r"[^\w.+-]", "_", getattr(args, "backbone", None) or args.arch)
 
 
-def run_name(args: argparse.Namespace, stage: str) -> str:
+def run_name(args: argparse.Namespace, stage: str, weights: str | None = None) -> str:
     """Name of a run, as published: stage, architecture or backbone, dataset and comment.
 
-    All runs of a W&B sweep have the same comment: there the run's id is at the end.
+    All runs of a W&B sweep have the same comment: there the run's id is at the end. What is computed from ``weights``
+    alone has their name in the place of the architecture.
     """
-    parts = [stage, network_name(args), file_name(args.dataset), args.comment, sweep_run_id()]
+    parts = [stage, weights or network_name(args), file_name(args.dataset), args.comment, sweep_run_id()]
     return "-".join(part for part in parts if part)
 
 

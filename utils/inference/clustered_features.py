@@ -8,7 +8,7 @@ from utils.cli.flag_types import AUTO
 from utils.devices import torch_device
 from utils.errors import UserError
 from utils.files import write_json, write_text
-from utils.inference.features import PretrainedFeatures, default_folder
+from utils.inference.features import PretrainedFeatures, default_folder, tell_replaced
 from utils.report.tables import metrics_table
 
 
@@ -30,6 +30,7 @@ def cluster_features(args: Namespace, name: str) -> None:
     folder = default_folder(args, "baselines") / name
     features = PretrainedFeatures(args, args.checkpoint, torch_device(args.gpus))
     metrics, table = features.baseline(name, args.num_unlabeled_classes, args.seed)
+    tell_replaced(folder / "metrics.json")
     write_json(folder / "metrics.json", metrics)
     write_text(folder / "hparams.yaml", yaml.safe_dump(vars(args), sort_keys=False))
     if table.sum():

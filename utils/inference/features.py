@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.cli.flag_types import AUTO
+from utils.cli.run_names import run_name
 from utils.cli.settings import resolve
 from utils.data import GCD, get_datamodule
 from utils.data.discovery_datamodule import NCDDataModule
@@ -185,13 +186,18 @@ class PretrainedFeatures:
 
 
 def default_folder(args: Namespace, kind: str) -> Path:
-    """``<log_dir>/<run_name>``, by default ``<kind>-<name of the weights>`` or backbone.
+    """``<log_dir>/<run_name>``, by default ``<kind>-<weights or backbone>-<dataset>`` and the comment.
 
     Raises:
         UserError: where nothing can be written.
     """
-    folder = Path(args.log_dir) / (
-        args.run_name or f"{kind}-{Path(args.checkpoint).stem if args.checkpoint else args.backbone}"
-    )
+    weights = Path(args.checkpoint).stem if args.checkpoint else None
+    folder = Path(args.log_dir) / (args.run_name or run_name(args, kind, weights))
     require_folder("log_dir", folder)
     return folder
+
+
+def tell_replaced(path: Path) -> None:
+    """Say that the files of an older result are about to be replaced, if its main one is there."""
+    if path.is_file():
+        print(f"note: {path.parent} held an older result; its files are replaced (--comment keeps both)")
