@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,27 @@ def test_a_reader_who_leaves_is_no_error(words):
     os.close(writing)
     assert done.stderr == ""
     assert done.returncode in (0, 141)  # argparse passes over it
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["main_discover.py --dataset digits", "main_predict.py --checkpoint x --images .", "train.py --dataset digits"],
+)
+def test_ctrl_c_while_libraries_are_imported_is_no_traceback(tmp_path, words):
+    """A torch that is found before the installed one receives the signal: before the main, or within it."""
+    (tmp_path / "torch.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, *words.split()]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests ignore it
+    )
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_another_pipe_that_breaks_is_an_error():

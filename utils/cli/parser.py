@@ -13,7 +13,7 @@ from utils.cli.flag_types import CD, NCD_DATA
 from utils.cli.flags import flags_of, groups_of
 from utils.cli.methods import PAIR_FLAGS, Method
 from utils.cli.run_names import default_comment
-from utils.cli.running import ends_when_unread
+from utils.cli.running import ends_when_interrupted, ends_when_unread
 from utils.cli.settings import check, check_new_run, dependent_defaults, factor_flag
 from utils.cli.trainer_arguments import trainer_arguments
 from utils.errors import UserError, printable
@@ -117,6 +117,8 @@ def parse(
     A dataset may bring its own defaults (``DatasetSpec.defaults``), as may a method of ``baselines/``; a flag that is
     given wins.
     """
+    if argv is None:
+        ends_when_interrupted()
     parser = Parser(add_help=False, allow_abbrev=False)
     try:
         preset = preset_of(stage, argv, method)

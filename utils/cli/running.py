@@ -1,4 +1,4 @@
-"""A main from its settings to its exit code: errors to one line, and output that nobody reads any more."""
+"""A main from its settings to its exit code: errors to one line, Ctrl-C, and output that nobody reads any more."""
 
 import argparse
 import contextlib
@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from utils.errors import printable, told
 
 UNREAD = 128 + signal.SIGPIPE  # what a shell says of a command that this signal has ended
+INTERRUPTED = 128 + signal.SIGINT
 
 
 @contextlib.contextmanager
@@ -53,6 +54,16 @@ def _is_unread(stream: TextIO | None) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
+def ends_when_interrupted() -> None:
+    """Ctrl-C ends the process at once until :func:`run` begins: what a main imports first takes seconds."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the signal is ignored
+        signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(number: int, frame: Any) -> None:
+    os._exit(INTERRUPTED)  # an exception could be swallowed by what is being imported
+
+
 @ends_when_unread()
 def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace | Callable[[], argparse.Namespace]) -> None:
     """Call a main, whose integer is the exit code; what the user can mend is one line on stderr and the error's code.
@@ -69,8 +80,14 @@ def run(main: Callable[[argparse.Namespace], Any], args: argparse.Namespace | Ca
             stream.reconfigure(errors="backslashreplace")
     if not isinstance(args, argparse.Namespace):
         args = args()
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = main(args)
+    except KeyboardInterrupt:
+        if getattr(args, "debug", False):
+            raise
+        sys.exit(INTERRUPTED)
     except Exception as error:
         problem = told(error)
         if getattr(args, "debug", False) or problem is None:
