@@ -10,7 +10,8 @@ class SimilarityNet(nn.Module):
     """Linear(2D, 4D), BatchNorm, ReLU, Linear(4D, 2) on all ordered pairs; parameter names are the published ones.
 
     The first layer is a sum of what either row gives, so that it is computed for n rows and not for n * n pairs.
-    BatchNorm always has the statistics of the pairs at hand, as in the published code.
+    BatchNorm always has the statistics of the pairs at hand, as in the published code. All pairs of some rows have as
+    mean and variance the sums of what these are for the one row and for the other, so that rows are normalised.
 
     Args:
         num_features: D.
@@ -22,20 +23,20 @@ class SimilarityNet(nn.Module):
         norm = nn.BatchNorm1d(hidden, track_running_stats=False)
         self.last: Any = nn.Sequential(nn.Linear(2 * num_features, hidden), norm, nn.ReLU(), nn.Linear(hidden, 2))
 
-    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, features: Tensor, rows: Tensor) -> Tensor:
         """Logits (n, n, 2): 1 is "of one class"; the pair (i, j) is [row j, row i].
 
         Args:
             features: (n, D).
-            mask: (n, n) boolean, the pairs whose statistics count.
+            rows: (n,) boolean, those whose pairs give the statistics.
         """
         first, norm, relu, last = self.last
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(first.weight.dtype)
-            one, other = (features @ part.mT for part in first.weight.chunk(2, dim=1))  # of row j and of row i
-            hidden = other[:, None] + one + first.bias  # (n, n, 4D)
-            weights = mask[..., None].to(hidden.dtype) / mask.sum().clamp(min=1)
-            mean = (hidden * weights).sum(dim=(0, 1))
-            variance = ((hidden - mean).square() * weights).sum(dim=(0, 1))
-            hidden = (hidden - mean) * torch.rsqrt(variance + norm.eps) * norm.weight + norm.bias
-            return last(relu(hidden))
+            halves = features @ first.weight.unflatten(1, (2, -1)).movedim(1, 0).mT  # (2, n, 4D): of row j, of row i
+            halves = halves + first.bias  # which the means take out again
+            weights = rows[:, None].to(halves.dtype) / rows.sum().clamp(min=1)
+            centred = halves - (halves * weights).sum(dim=1, keepdim=True)
+            variance = (centred.square() * weights).sum(dim=(0, 1))
+            one, other = centred * (torch.rsqrt(variance + norm.eps) * norm.weight)
+            return last(relu(other[:, None] + (one + norm.bias)))
