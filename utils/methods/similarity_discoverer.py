@@ -21,12 +21,11 @@ class SimilarityDiscoverer(PairDiscoverer):
     def outputs(self, views: Sequence[Tensor], labels: Tensor) -> dict[str, Tensor]:
         outputs = self.model(views)
         features, mask_lab = outputs["feats"][0].detach(), (labels >= 0) & (labels < self.num_labeled)
-        labelled = pairs_of(mask_lab)
         log_p = torch.log_softmax(self.similarity(features, mask_lab), dim=-1)  # (B, B, 2)
         errors = -torch.where(labels[:, None] == labels, log_p[..., 1], log_p[..., 0])
         with torch.no_grad():
             answers = self.similarity(features, ~mask_lab).argmax(dim=-1) == 1
-        return outputs | {"similar": answers, "loss_similarity": mean_over_pairs(errors, labelled)}
+        return outputs | {"similar": answers, "loss_similarity": mean_over_pairs(errors, pairs_of(mask_lab))}
 
     def similar(self, outputs: Mapping[str, Tensor], mask_lab: Tensor) -> Tensor:
         return outputs["similar"]

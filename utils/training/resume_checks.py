@@ -46,8 +46,7 @@ def _position(path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, 
     loops = checkpoint["loops"]["fit_loop"]
     current = loops["epoch_progress"]["current"]
     done, within = current["processed"], current["ready"] > current["processed"]
-    name = "epochs" if "epochs" in settings else "max_epochs"
-    epochs = _epochs(settings)
+    name, epochs = _length(settings)
     if done > epochs or (within and done == epochs):
         where = f"is within epoch {done + 1}" if within else f"has {done} epochs done"
         raise UserError(f"{path} {where}, and --{name} is {epochs}; give --{name} {done + within} or more")
@@ -79,14 +78,15 @@ def progress(path: Path) -> Progress:
     try:
         checkpoint = torch_files.load_torch(path)
         done = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-        return Progress(int(checkpoint["global_step"]), int(done), _epochs(checkpoint["hyper_parameters"]))
+        return Progress(int(checkpoint["global_step"]), int(done), _length(checkpoint["hyper_parameters"])[1])
     except (UserError, KeyError, TypeError):
         return Progress()
 
 
-def _epochs(settings: Mapping[str, Any]) -> int:
-    """How many epochs a run is to have; the two families of mains name it differently."""
-    return settings.get("epochs" if "epochs" in settings else "max_epochs") or 0
+def _length(settings: Mapping[str, Any]) -> tuple[str, int]:
+    """The flag that says how many epochs a run is to have, which the two families of mains name differently; them."""
+    name = "epochs" if "epochs" in settings else "max_epochs"
+    return name, settings.get(name) or 0
 
 
 def nothing_found(folder: Path, last: str) -> str:

@@ -115,14 +115,14 @@ def make_ready(folder: Path, resumed: bool) -> None:
     if resumed or not there:
         return
     best = next((path for path in there if torch_files.has_intact_digest(path)), there[0])
-    kept, told = folder / REPLACED, f"its checkpoint is kept as {REPLACED}"
-    further = True
+    kept, told, further = folder / REPLACED, f"its checkpoint is kept as {REPLACED}", True
     if kept.is_file():
         older, last = progress(kept), progress(best)
         further = last.rank >= older.rank
-        told = f"its checkpoint ({last}) is dropped, for {REPLACED} ({older}) has gone further and stays"
         if further:
             told = f"its checkpoint ({last}) is kept as {REPLACED}, and the one kept before ({older}) is dropped"
+        else:
+            told = f"its checkpoint ({last}) is dropped, for {REPLACED} ({older}) has gone further and stays"
     if further:
         os.replace(best, kept)
     for path in there:
