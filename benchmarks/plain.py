@@ -5,7 +5,7 @@ Written from the formulas of the papers in the obvious way; float32, no batching
 
 import random
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import measure
 import numpy as np
@@ -109,6 +109,23 @@ class PlainNet(nn.Module):
             layer.weight.copy_(F.normalize(layer.weight, dim=1))
 
 
+BANKS = {"head_unlab": "heads", "head_unlab_over": "heads_over"}  # the product's names -> the plain network's
+
+
+def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of the product's network under the names of :class:`PlainNet`."""
+    renamed = {}
+    for name, value in state.items():
+        bank, _, rest = name.partition(".")
+        kind, head, rest = [*rest.split(".", 2), "", ""][:3]
+        if bank == "head_lab":
+            name = "head_lab.weight"
+        elif bank in BANKS:
+            name = f"{BANKS[bank]}.{head}.{rest if kind == 'projectors' else 'prototypes.weight'}"
+        renamed[name] = value
+    return renamed
+
+
 @torch.no_grad()
 def sinkhorn(logits: Tensor, iterations: int = 3, epsilon: float = 0.05) -> Tensor:
     """Assignments (B, K) of one head's logits (B, K)."""
@@ -179,14 +196,21 @@ def plain_loss(net: PlainNet, views: list[Tensor], labels: Tensor, large: int = 
     return loss + 0.01 * intra_loss(logits, mask, lab[0].shape[1], temperature)
 
 
-def plain_step(net: PlainNet, optimizer: torch.optim.Optimizer, views: list[Tensor], labels: Tensor) -> None:
-    """One training step."""
+def plain_step(
+    net: PlainNet,
+    optimizer: torch.optim.Optimizer,
+    views: list[Tensor],
+    labels: Tensor,
+    dtype: torch.dtype = torch.float32,
+) -> float:
+    """One training step, its operations in ``dtype`` where autocast allows it; its loss."""
     net.normalize_prototypes()
-    loss = plain_loss(net, views, labels)
+    with torch.autocast(labels.device.type, dtype, enabled=dtype != torch.float32):
+        loss = plain_loss(net, views, labels)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    loss.item()  # logged every step, as the published loop does
+    return loss.item()  # logged every step, as the published loop does
 
 
 def turn(args: Namespace, classes: tuple[int, int]) -> Callable[[], None]:
