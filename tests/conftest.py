@@ -1,6 +1,7 @@
 """Shared fixtures: golden numbers, thread counts, a small run."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell ran the suite with &; tests interrupt what they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def free_port() -> int:
