@@ -20,6 +20,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils.data.specs import dataset_spec
 from utils.evaluation.metrics import cluster_acc
+from utils.torch_files import load_torch, save_torch
 from utils.training.lr_scheduler import warmup_cosine_lr
 
 SPEC = dataset_spec("CIFAR10")
@@ -29,8 +30,7 @@ HEADS, LABELED = 4, 5  # heads; known classes, which are the first
 def network(pretrained: str) -> plain.PlainNet:
     """The plain network with the encoder and the labelled head of a file of pretraining."""
     net = plain.PlainNet(LABELED, SPEC.num_classes - LABELED, HEADS, 10, 2048, 256)
-    weights = torch.load(pretrained, map_location="cpu", weights_only=True)
-    net.load_state_dict({**net.state_dict(), **plain.plain_names(weights)})
+    net.load_state_dict({**net.state_dict(), **plain.plain_names(load_torch(pretrained))})
     return net
 
 
@@ -86,7 +86,7 @@ def main(words=None) -> list[str]:
     loader = plain.plain_loader(data["train_images"], labels, args.batch_size, 0, SPEC.mean, SPEC.std)
     lines: list[str] = []
     if args.state and Path(args.state).exists():
-        state = torch.load(args.state, weights_only=False)
+        state = load_torch(args.state)
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["torch"])
@@ -102,11 +102,8 @@ def main(words=None) -> list[str]:
         lines.append(f"epoch {epoch + 1}/{args.epochs}  loss {loss:.3f}  {evaluate(net, data, dtype)}")
         print(lines[-1], flush=True)
         if args.state:
-            random_states = {"torch": torch.get_rng_state(), "random": random.getstate()}
-            torch.save(
-                {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "lines": lines, **random_states},
-                args.state,
-            )
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "lines": lines}
+            save_torch(args.state, {**state, "torch": torch.get_rng_state(), "random": random.getstate()})
     return lines
 
 

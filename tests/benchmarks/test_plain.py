@@ -12,7 +12,6 @@ from tests.conftest import ROOT, tiny_discovery
 from utils.nets import MultiHeadResNet
 
 SIZES = {"num_labeled_classes": 3, "num_unlabeled_classes": 2, "num_heads": 2, "overcluster_factor": 2}
-MULTICROP = {"hidden_dim": 16, "proj_dim": 8, "multicrop": True}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def plain():
 
 def test_the_plain_loss_is_ours(plain):
     torch.manual_seed(0)
-    module = Discoverer(dataset="CIFAR10", **MULTICROP, **SIZES).double()
+    module = Discoverer(dataset="CIFAR10", hidden_dim=16, proj_dim=8, multicrop=True, **SIZES).double()
     net = plain.PlainNet(3, 2, 2, 2, 16, 8).double()
     net.load_state_dict(plain.plain_names(module.model.state_dict()))
     views = [torch.randn(6, 3, size, size, dtype=torch.float64) for size in (16, 16, 9, 9)]
@@ -81,14 +80,32 @@ def test_a_whole_run_ends_with_the_weights_of_the_plain_loop(plain, tmp_path):
         )
 
 
+def some_cifar(folder):
+    """Twenty random images of ten classes in both halves of ``folder``/cifar10.npz."""
+    labels = np.arange(20) % 10
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    halves = {f"{half}_{kind}": x for half in ("train", "test") for kind, x in (("images", images), ("labels", labels))}
+    np.savez(folder / "cifar10.npz", **halves)
+
+
+def test_the_law_of_views_is_compared_statistic_by_statistic(plain, tmp_path):
+    import view_law
+
+    some_cifar(tmp_path)
+    tables = view_law.main(["--data_dir", str(tmp_path), "--rounds", "4", "--device", "cpu"])
+    assert list(tables) == ["large", "small"]
+    for rows in tables.values():
+        assert len(rows) == 8
+        for row in rows:  # of 20 random images little can be said, but they are views of the same ones
+            assert abs(row["here"] - row["PIL"]) < 0.3
+            assert np.isfinite(row["z"])
+
+
 @pytest.mark.slow
 def test_a_killed_plain_run_goes_on_where_it_was(plain, tmp_path, monkeypatch):
     import plain_run
 
-    labels = np.arange(20) % 10
-    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-    halves = {f"{half}_{kind}": x for half in ("train", "test") for kind, x in (("images", images), ("labels", labels))}
-    np.savez(tmp_path / "cifar10.npz", **halves)
+    some_cifar(tmp_path)
     weights = MultiHeadResNet("resnet18", True, 5, 5, num_heads=None).state_dict()
     torch.save(weights, tmp_path / "pretrained.cp")
     net = plain_run.network(str(tmp_path / "pretrained.cp"))
