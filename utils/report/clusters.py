@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from utils.evaluation.metrics import table_mapping
-from utils.evaluation.predictions import Predictions
 from utils.files import csv_text, write_text, write_whole
 from utils.report.collect import Collection
 from utils.report.plots.confusion import confused_pairs
@@ -53,52 +52,28 @@ def cluster_sheets(found: Collection) -> list[Sheet]:
     if part is None:
         return []
     if found.generalized:
-        return _output_sheets(found, part)
-    mapping = table_mapping(found.aware_table) if found.aware_table.sum() else {}
-    count, side = next((count, side) for clusters, count, side in TILES if found.num_novel <= clusters)
-    numbers = (part.cluster_probability, part.cluster_margin, part.cluster_distance)
+        first, table = 0, found.agnostic_table
+    else:  # all of them are known to be of novel classes
+        first, table, part = found.num_labeled, found.aware_table, part.among_novel(found.num_labeled)
+    mapping = {first + cluster: first + label for cluster, label in table_mapping(table).items()} if table.sum() else {}
+    shown = range(first, len(found.outputs))
+    count, side = next((count, side) for clusters, count, side in TILES if len(shown) <= clusters)
     sheets = []
-    for cluster in range(found.num_novel):
-        rows = np.flatnonzero(part.cluster == cluster)
-        label = found.num_labeled + mapping[cluster] if cluster in mapping else -1
-        name = found.outputs[found.num_labeled + cluster]
-        title = f"{name}: {counted(len(rows))}"
-        known = rows[part.labels[rows] >= 0]
-        if label >= 0 and len(known):
-            share = (part.labels[known] == label).mean()
-            title += f", matched to {found.class_name(label)} ({share:.1%} of them)"
-        typical, doubtful = typical_and_doubtful(part.cluster_distance, part.cluster_margin, rows, count)
-        rest = rows[~np.isin(rows, (*typical, *doubtful))]
-        groups = {
-            "most typical": typical,
-            "most doubtful": doubtful,
-            NOT_SHOWN: rest[np.argsort(part.cluster_distance[rest], kind="stable")],
-        }
-        sheets.append(_sheet(found, (name, title), "unlab/train", groups, label, numbers, side))
-    return sheets
-
-
-def _output_sheets(found: Collection, part: Predictions) -> list[Sheet]:
-    """The sheets of the heap, one list of all classes."""
-    mapping = table_mapping(found.agnostic_table) if found.agnostic_table.sum() else {}
-    count, side = next((count, side) for clusters, count, side in TILES if len(found.outputs) <= clusters)
-    numbers = (part.probability, part.margin, part.distance)
-    sheets = []
-    for output, name in enumerate(found.outputs):
+    for output in shown:
         rows = np.flatnonzero(part.output == output)
-        label, title = mapping.get(output, -1), f"{name}: {counted(len(rows))}"
+        name, label = found.outputs[output], mapping.get(output, -1)
+        title = f"{name}: {counted(len(rows))}"
         known = rows[part.labels[rows] >= 0]
         if label >= 0 and len(known):
             share = (part.labels[known] == label).mean()
             title += f", matched to {found.class_name(label)} ({share:.1%} of them)"
         typical, doubtful = typical_and_doubtful(part.distance, part.margin, rows, count)
         groups = {"most typical": typical, "most doubtful": doubtful}
-        rest = rows[~np.isin(rows, (*typical, *doubtful))]
-        if output >= found.num_labeled:
-            near = nearest_to_known(part.known_probability, rows, count)
-            groups[NEAR_KNOWN] = near
-            rest = rest[~np.isin(rest, near)]
+        if found.generalized and output >= found.num_labeled:
+            groups[NEAR_KNOWN] = nearest_to_known(part.known_probability, rows, count)
+        rest = rows[~np.isin(rows, np.concatenate(list(groups.values())))]
         groups[NOT_SHOWN] = rest[np.argsort(part.distance[rest], kind="stable")]
+        numbers = (part.probability, part.margin, part.distance)
         sheets.append(_sheet(found, (name, title), "unlab/train", groups, label, numbers, side))
     return sheets
 

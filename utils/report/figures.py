@@ -98,13 +98,35 @@ def confusions(found: Collection) -> list[Drawing]:
 
 
 def class_accuracy(found: Collection) -> list[Drawing]:
-    """Accuracy of each class under both protocols; nothing without truth on test images."""
+    """Accuracy of each class under both protocols, or under the one if generalized; nothing without truth."""
     if not found.agnostic_table.sum():
         return []
     agnostic = class_accuracies(found.agnostic_table)
+    names = found.names[: len(agnostic)]
     if found.generalized:
-        return [_joint_class_accuracy(found, agnostic)]
-    aware = np.full(len(agnostic), np.nan)
+        aware, numbers = None, {"accuracy": agnostic}
+        caption = f"Share of each class that is right: {found.judged_text}, one matching over known and novel classes."
+    else:
+        aware = _aware_accuracies(found, len(agnostic))
+        numbers = {"task-aware accuracy": aware, "task-agnostic accuracy": agnostic}
+        caption = (
+            "Share of each class that is right: bars task-aware (known among the known, novel among the novel), "
+            "diamonds task-agnostic (among all outputs, one matching)."
+        )
+    if len(names) > MAX_SHOWN:
+        caption += f" The novel and the worst known classes, {MAX_SHOWN} of {len(names)}; the CSV has all."
+    figure = plot_class_accuracy(names, aware, agnostic, found.num_labeled, MAX_SHOWN)
+    rows = [
+        (name, "known" if label < found.num_labeled else "novel", *(f"{value:.4f}" for value in values))
+        for label, (name, *values) in enumerate(zip(names, *numbers.values(), strict=True))
+    ]
+    header = ("class", "kind", *numbers)
+    return [Drawing("class-accuracy", caption, figure, [header, *rows], "wide" if len(names) > 34 else "")]
+
+
+def _aware_accuracies(found: Collection, num_classes: int) -> np.ndarray:
+    """(C,) known classes among the known, novel among the novel; NaN where there are no images."""
+    aware = np.full(num_classes, np.nan)
     known = found.sets["lab/test"]
     if known is not None:
         right = np.bincount(known.labels[known.known == known.labels], minlength=found.num_labeled)
@@ -112,35 +134,7 @@ def class_accuracy(found: Collection) -> list[Drawing]:
         aware[: found.num_labeled] = np.where(total > 0, right / np.maximum(total, 1), np.nan)
     novel = class_accuracies(found.aware_table)
     aware[found.num_labeled : found.num_labeled + len(novel)] = novel
-    names = found.names[: len(agnostic)]
-    rows = [
-        (name, "known" if label < found.num_labeled else "novel", f"{aware[label]:.4f}", f"{agnostic[label]:.4f}")
-        for label, name in enumerate(names)
-    ]
-    caption = (
-        "Share of each class that is right: bars task-aware (known among the known, novel among the novel), diamonds "
-        "task-agnostic (among all outputs, one matching)."
-    )
-    if len(names) > MAX_SHOWN:
-        caption += f" The novel and the worst known classes, {MAX_SHOWN} of {len(names)}; the CSV has all."
-    figure = plot_class_accuracy(names, aware, agnostic, found.num_labeled, MAX_SHOWN)
-    header = ("class", "kind", "task-aware accuracy", "task-agnostic accuracy")
-    return [Drawing("class-accuracy", caption, figure, [header, *rows], "wide" if len(names) > 34 else "")]
-
-
-def _joint_class_accuracy(found: Collection, accuracies: np.ndarray) -> Drawing:
-    """Accuracy of each class under one matching over all of them."""
-    names = found.names[: len(accuracies)]
-    rows = [
-        (name, "known" if label < found.num_labeled else "novel", f"{accuracies[label]:.4f}")
-        for label, name in enumerate(names)
-    ]
-    caption = f"Share of each class that is right: {found.judged_text}, one matching over known and novel classes."
-    if len(names) > MAX_SHOWN:
-        caption += f" The novel and the worst known classes, {MAX_SHOWN} of {len(names)}; the CSV has all."
-    figure = plot_class_accuracy(names, None, accuracies, found.num_labeled, MAX_SHOWN)
-    header = ("class", "kind", "accuracy")
-    return Drawing("class-accuracy", caption, figure, [header, *rows], "wide" if len(names) > 34 else "")
+    return aware
 
 
 def heads(found: Collection) -> list[Drawing]:
