@@ -2,12 +2,13 @@
 
 import contextlib
 import csv
+import fcntl
 import io
 import json
 import math
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -90,6 +91,20 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable]) -> str:
     return text.getvalue()
 
 
+def csv_of_rows(rows: Sequence[Mapping[str, Any]], first: Iterable[str] = ()) -> str:
+    """Rows as comma-separated values, a column for each name in any of them; cells that a row lacks are empty.
+
+    Args:
+        rows: name of a column -> cell.
+        first: names of the first columns, which no row needs to have.
+
+    >>> csv_of_rows([{"a": 1}, {"b": 2, "a": 3}], first=["c"])
+    'c,a,b\\n,1,\\n,3,2\\n'
+    """
+    names = dict.fromkeys([*first, *(name for row in rows for name in row)])
+    return csv_text(names, ([row.get(name, "") for name in names] for row in rows))
+
+
 def harmless(row: Iterable) -> list:
     """Cells of which a spreadsheet computes none: a text that would be a formula gets an apostrophe in front.
 
@@ -113,6 +128,24 @@ def write_json(path: str | Path, numbers: Mapping[str, Any]) -> None:
     """One flat JSON object; a number that is not finite becomes null."""
     clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
     write_text(path, json.dumps(clean, indent=2) + "\n")
+
+
+def take_lock(handle: int, wait: bool) -> bool:
+    """Lock an open file or folder until its handle is closed; whether this process has the lock.
+
+    On a file system without locks every process has it.
+
+    Args:
+        handle: of the file or folder.
+        wait: for another process to close its handle, as long as that takes.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
 
 
 def special_kind(path: str | Path) -> str | None:

@@ -1,7 +1,6 @@
 """What is known of the attempts that a run took, and the lock that keeps a run for one driver."""
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from utils.comparison.commands import Run
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files import take_lock, write_text
 
 WAIT = 1.0  # seconds between two looks at a lock
 TAIL = 4000  # bytes of a failed run's output in which its last line is looked for
@@ -100,26 +99,16 @@ def run_lock(run: Run, check: Callable[[], None], wait: bool) -> Iterator[int | 
     run.output.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(run.output.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        free = _is_free(handle)
+        free = take_lock(handle, wait=False)
         if wait and not free:
             print(f"waiting for {run.name}, which another process is running", flush=True)
         while wait and not free:
             time.sleep(WAIT)
             check()
-            free = _is_free(handle)
+            free = take_lock(handle, wait=False)
         yield handle if free else None
     finally:
         os.close(handle)
-
-
-def _is_free(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        pass
-    return True
 
 
 def last_line(output: Path) -> str:

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import fcntl
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from utils.comparison.damage import damage
 from utils.errors import UserError, listed
-from utils.files import csv_text, write_text
+from utils.files import csv_of_rows, take_lock, write_text
 
 FIRST = (
     *("method", "seed", "more", "seconds", "cpu_seconds", "extraction_seconds"),
@@ -71,9 +70,7 @@ def add_row(path: Path, row: Mapping[str, object]) -> bool:
         rows = read_rows(path)
         if run_of(new) in map(run_of, rows):
             return False
-        rows = [*rows, new]
-        names = [*FIRST, *dict.fromkeys(name for old in rows for name in old if name not in FIRST)]
-        write_text(path, csv_text(names, ([old.get(name, "") for name in names] for old in rows)))
+        write_text(path, csv_of_rows([*rows, new], FIRST))
     return True
 
 
@@ -86,8 +83,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{folder} cannot be used for results ({error.strerror})") from None
     try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        take_lock(handle, wait=True)
         yield
     finally:
         os.close(handle)

@@ -1,7 +1,5 @@
 """The published files of contrastive disentangling: models, the best model, records; and pictures."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +69,7 @@ class ModelFiles(Checkpoint):
 
     @rank_zero_only
     def _write_records(self) -> None:
-        text = io.StringIO(newline="")
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        files.write_text(self.records, text.getvalue())
+        files.write_text(self.records, files.csv_of_rows(self.rows))
 
     @rank_zero_only
     def _write(self, path: Path, network: Any) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import io
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils.cli import RunLabels, sweep_run_id
 from utils.distributed import say
-from utils.files import write_text
+from utils.files import csv_of_rows, write_text
 
 OVERRIDES = {"group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}  # variables that win
 
@@ -88,12 +87,7 @@ class CSVLogger(Logger):
         if self._settings:
             write_text(self.folder / "hparams.yaml", yaml.safe_dump(self._settings, sort_keys=False))
             self._settings = {}
-        columns = list(dict.fromkeys(name for row in self._rows.values() for name in row))
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows[epoch] for epoch in sorted(self._rows))
-        write_text(self.path, text.getvalue())
+        write_text(self.path, csv_of_rows(self.rows_with({})))
 
 
 def wandb_logger(

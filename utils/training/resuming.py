@@ -1,7 +1,6 @@
 """Which checkpoint a run goes on from, and the folder that a run has for itself."""
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from utils import torch_files
 from utils.distributed import say
 from utils.errors import UserError
+from utils.files import take_lock
 from utils.training.checkpoint_io import PREVIOUS
 from utils.training.resume_checks import check_checkpoint, nothing_found, progress
 
@@ -92,17 +92,12 @@ def _lock(folder: Path) -> int | None:
     except OSError as error:
         raise UserError(f"{folder} cannot be used for the run's files ({error.strerror})") from None
     until = time.monotonic() + SECONDS_TO_END
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return handle
-        except BlockingIOError:
-            if time.monotonic() > until:
-                os.close(handle)
-                raise UserError(f"another run is writing to {folder}; wait, or choose another --run_name") from None
-            time.sleep(0.2)
-        except OSError:  # a file system without locks
-            return handle
+    while not take_lock(handle, wait=False):
+        if time.monotonic() > until:
+            os.close(handle)
+            raise UserError(f"another run is writing to {folder}; wait, or choose another --run_name")
+        time.sleep(0.2)
+    return handle
 
 
 @rank_zero_only

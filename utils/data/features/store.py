@@ -7,12 +7,10 @@ is, and ``features.npy``, which appears when all rows are in it. Until then the 
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import write_text
+from utils.files import take_lock, write_text
 
 DTYPE = np.dtype(np.float16)
 ABOUT, ARRAY, UNFINISHED, ROWS = "about.json", "features.npy", "features.npy.part", "rows.json"
@@ -131,18 +129,10 @@ class FeatureStore:
             ) from None
 
     def _wait_for(self, lock: BinaryIO, place: Path) -> None:
-        said = False
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if not said:
-                    self.say(f"features  waiting for another run that extracts them to {place}")
-                said = True
-                time.sleep(0.2)
-            except OSError:  # a file system without locks
-                return
+        if take_lock(lock.fileno(), wait=False):
+            return
+        self.say(f"features  waiting for another run that extracts them to {place}")
+        take_lock(lock.fileno(), wait=True)
 
     @contextlib.contextmanager
     def _writing(self, request: FeatureRequest) -> Iterator["_Appender"]:

@@ -1,7 +1,5 @@
 """Downloads that go on where they stopped; an archive's files appear whole or not at all."""
 
-import contextlib
-import fcntl
 import os
 import shutil
 import tarfile
@@ -13,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from utils.errors import UserError, readable
+from utils.files import take_lock
 
 AGENT = {"User-Agent": "pytorch/vision"}  # Python's own is refused by some servers
 SILENCE = 60.0  # seconds without a byte after which a download has failed
@@ -68,8 +67,7 @@ def download(url: str, path: Path, md5: str) -> None:
     part = _part(path)
     try:
         with open(part, "ab") as file:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
+            take_lock(file.fileno(), wait=True)
             if check_integrity(str(path), md5):  # another process had the lock until now
                 return
             _append_rest(url, part)
