@@ -15,6 +15,7 @@ from utils.data.sources.digits import read_digits
 from utils.errors import UserError
 from utils.inference import evaluate_checkpoint
 from utils.inference.discovery_checkpoint import load_discoverer
+from utils.inference.extraction import weights_digest
 from utils.inference.features import PretrainedFeatures
 from utils.nets.batch_norm import ViewSyncBatchNorm
 from utils.report.reproduce import reproduce_words
@@ -80,7 +81,7 @@ def test_a_checkpoint_needs_no_other_file(run_of_vit, monkeypatch, tmp_path):
     monkeypatch.setattr("utils.nets.backbone_weights._downloaded", refuse)
     module = load_discoverer(str(path))
     assert module.hparams["backbone_weights"] == "none"
-    assert module.model.encoder.weights_digest == trainer.lightning_module.model.encoder.weights_digest
+    assert weights_digest(module.model.encoder) == weights_digest(trainer.lightning_module.model.encoder)
     assert [p.requires_grad for p in module.parameters()] == [
         p.requires_grad for p in trainer.lightning_module.parameters()
     ]
@@ -150,7 +151,7 @@ def test_weights_of_a_file_are_named_in_the_command_that_repeats_the_run(tmp_pat
     second = discovery(
         tmp_path, *words, *cache(tmp_path), "--max_epochs", "2", "--resume_from_checkpoint", last
     ).lightning_module
-    assert second.model.encoder.weights_digest == first.model.encoder.weights_digest
+    assert weights_digest(second.model.encoder) == weights_digest(first.model.encoder)
     module = load_discoverer(last)
     repeated = reproduce_words(module.hparams)
     args = cli.parse("discover", repeated, factors=Discoverer.factors)

@@ -84,6 +84,15 @@ def shortened(text: str, length: int = 200) -> str:
     return textwrap.shorten(text, length, placeholder=" …")
 
 
+def first_line(error: BaseException) -> str:
+    r"""The first line of what a library says of an error, or the error's kind where it says nothing.
+
+    >>> first_line(ValueError("not a number\nin line 3")), first_line(EOFError())
+    ('not a number', 'EOFError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def printable(text: str) -> str:
     r"""A text in one line that any terminal and file takes: control characters and undecodable bytes as escapes.
 

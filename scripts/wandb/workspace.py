@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from utils import cli
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -123,7 +123,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         made.save()
     except (wandb.Error, ValueError, OSError) as error:
-        raise UserError(f"W&B did not take the workspace: {(str(error) or repr(error)).splitlines()[0]}") from error
+        raise UserError(f"W&B did not take the workspace: {first_line(error)}") from error
     print(f"workspace {made.url}")
 
 

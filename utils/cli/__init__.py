@@ -4,7 +4,7 @@ May import: data (its table of datasets), errors, devices.
 """
 
 from utils.cli.methods import Method, pair_method, similarity_method
-from utils.cli.parser import build_parser, parse, preset_of
+from utils.cli.parser import parse
 from utils.cli.run_names import RunLabels, file_name, run_labels, run_name, sweep_run_id
 from utils.cli.running import run
 from utils.cli.trainer_arguments import trainer_arguments
@@ -12,11 +12,9 @@ from utils.cli.trainer_arguments import trainer_arguments
 __all__ = [
     "Method",
     "RunLabels",
-    "build_parser",
     "file_name",
     "pair_method",
     "parse",
-    "preset_of",
     "run",
     "run_labels",
     "run_name",

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 
 @contextmanager
@@ -26,8 +26,7 @@ def told_of_dead_workers(*signs: type[Exception]) -> Iterator[None]:
             raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise again at the end of any other process
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"a process that decodes images has died ({reason}); the system may have run out of memory: lower "
-            "--num_workers, and go on with --resume_from_checkpoint auto"
+            f"a process that decodes images has died ({first_line(error)}); the system may have run out of memory: "
+            "lower --num_workers, and go on with --resume_from_checkpoint auto"
         ) from error

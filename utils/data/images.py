@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from utils.errors import UserError, printable
+from utils.errors import UserError, first_line, printable
 from utils.files import special_kind
 from utils.transforms.pil import RESAMPLING
 from utils.transforms.spec import BILINEAR
@@ -188,5 +188,4 @@ def read_squares(paths: list[str], size: int) -> np.ndarray:
 
 
 def _unreadable(path: str | Path, error: Exception) -> UserError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(f"the image {path} cannot be read ({reason}); replace it or take it out of the folder")
+    return UserError(f"the image {path} cannot be read ({first_line(error)}); replace it or take it out of the folder")

@@ -11,7 +11,7 @@ from utils.data import get_datamodule
 from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.features.datamodule import FeatureDataModule
 from utils.devices import torch_device
-from utils.errors import UserError, listed
+from utils.errors import UserError, first_line, listed
 from utils.inference.extraction import serve_features
 from utils.methods.discoverer import Discoverer
 from utils.methods.gcd_discoverer import GCDDiscoverer
@@ -37,8 +37,7 @@ def load_discoverer(path: str) -> Discoverer | GCDDiscoverer:
         found = GCDDiscoverer if stage_of(settings) == "gcd" else discoverer_class(settings.get("baseline"))
         return found.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is not a checkpoint of this version's discovery ({reason})") from error
+        raise UserError(f"{path} is not a checkpoint of this version's discovery ({first_line(error)})") from error
 
 
 def datamodule_of(module: Discoverer | GCDDiscoverer, args: argparse.Namespace) -> NCDDataModule:

@@ -4,14 +4,13 @@ N images, D features.
 """
 
 import contextlib
-import hashlib
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.nets.backbone_names import architecture, known_config
 from utils.nets.backbone_weights import load_weights
 from utils.nets.last_block import last_block
@@ -70,16 +69,6 @@ class Backbone(nn.Module):
             return torch.cat([self.model(view) for view in images.chunk(num_views)])
         return self.model(images)
 
-    @property
-    def weights_digest(self) -> str:
-        """SHA-256 over the names, shapes and bytes of the state dict, as hexadecimal digits."""
-        sha256 = hashlib.sha256()
-        for name, value in self.model.state_dict().items():
-            value = value.detach().cpu().contiguous()
-            sha256.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-            sha256.update(value.view(-1).view(torch.uint8).numpy())
-        return sha256.hexdigest()
-
     def _learns_statistics(self) -> bool:
         return any(isinstance(module, _BatchNorm) and module.training for module in self.model.modules())
 
@@ -117,7 +106,7 @@ def build_backbone(name: str, weights: str | None, size: int | None, **options: 
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"--backbone {name} cannot be built for images of {data.size} pixels ({_first_line(error)})"
+            f"--backbone {name} cannot be built for images of {data.size} pixels ({first_line(error)[:200]})"
         ) from error
     return Backbone(model, name, data)
 
@@ -168,7 +157,7 @@ def _num_features(model: nn.Module, name: str, size: int) -> int:
         found = model.eval()(torch.zeros(1, 3, size, size))
     except Exception as error:  # models fail in many ways
         raise UserError(
-            f"--backbone {name} takes no images of {size} pixels ({_first_line(error)}); see --backbone_size"
+            f"--backbone {name} takes no images of {size} pixels ({first_line(error)[:200]}); see --backbone_size"
         ) from error
     if not isinstance(found, Tensor) or found.ndim != 2:
         form = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
@@ -176,7 +165,3 @@ def _num_features(model: nn.Module, name: str, size: int) -> int:
             f"--backbone {name} gives no pooled features (N, D) but {form}; choose a model for classification"
         )
     return found.shape[1]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils.cli import RunLabels, sweep_run_id
 from utils.distributed import say
+from utils.errors import first_line
 from utils.files import csv_of_rows, write_text
 
 OVERRIDES = {"group": "WANDB_RUN_GROUP", "job_type": "WANDB_JOB_TYPE", "tags": "WANDB_TAGS"}  # variables that win
@@ -157,7 +158,7 @@ def wandb_logger(
         return [logger(offline)]
     except (wandb.Error, OSError) as error:
         if offline:
-            say(f"W&B could not start ({str(error).splitlines()[0]}): metrics go to metrics.csv alone")
+            say(f"W&B could not start ({first_line(error)}): metrics go to metrics.csv alone")
             return []
-        say(f"W&B cannot be reached ({str(error).splitlines()[0]}), so the run is logged offline")
+        say(f"W&B cannot be reached ({first_line(error)}), so the run is logged offline")
         return [logger(offline=True)]

@@ -24,25 +24,17 @@ def per_image(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
-def blend(images: Tensor, factor: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Brightness, contrast or saturation of each image: ``factor * image + (1 - factor) * other``, clamped.
+def blend_(images: Tensor, other_share: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
+    """Brightness, contrast or saturation of each image, in place: ``(1 - other_share) * image + other_share * other``.
 
     The other image is the grey version for saturation, its mean for contrast and black for brightness.
 
     Args:
-        images: (B, 3, h, w) in [0, 255].
-        factor: (B,) non-negative; 1 changes nothing.
+        images: (B, 3, h, w) in [0, 255]; changed, and clamped to that.
+        other_share: (B,) 1 - factor, at most 1; 0 changes nothing.
         contrast, saturation: (B,), one where the operation is this one and zero elsewhere; brightness where both are
             zero.
-
-    Returns:
-        (B, 3, h, w) in [0, 255].
     """
-    return _blend_(images.clone(), 1 - factor, contrast, saturation)
-
-
-def _blend_(images: Tensor, other_share: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """:func:`blend` in place, with ``1 - factor``."""
     other = luma(images)[:, None]  # (B, 1, h, w)
     mean = other.mean((2, 3), keepdim=True)
     other.mul_(per_image(saturation)).add_(mean.mul_(per_image(contrast)))
@@ -100,15 +92,15 @@ def color_jitter(images: Tensor, factors: Tensor, hue: Tensor | None, order: Ten
     contrast, saturation = (order == CONTRAST).float(), (order == SATURATION).float()
     if hue is None:
         for step in range(steps):
-            _blend_(images, shares[:, step], contrast[:, step], saturation[:, step])
+            blend_(images, shares[:, step], contrast[:, step], saturation[:, step])
         return images
     turned = (order == HUE).cumsum(1) > 0  # (B, 4): hue is this step or an earlier one
     before, after = shares * ~turned, shares * turned  # neutral is 0
     for step in range(steps - 1):
-        _blend_(images, before[:, step], contrast[:, step], saturation[:, step])
+        blend_(images, before[:, step], contrast[:, step], saturation[:, step])
     images = adjust_hue(images, hue)
     for step in range(1, steps):
-        _blend_(images, after[:, step], contrast[:, step], saturation[:, step])
+        blend_(images, after[:, step], contrast[:, step], saturation[:, step])
     return images
 
 

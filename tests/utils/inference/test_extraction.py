@@ -172,12 +172,21 @@ def test_images_that_have_changed_since_are_extracted_again(photos, tmp_path):
     assert encoder.passes == V + 1  # the training images alone
 
 
-def test_the_digest_of_weights_does_not_depend_on_their_precision():
+def test_the_digest_is_of_names_shapes_and_values_but_not_of_their_precision():
     encoder = TinyEncoder()
     digest = weights_digest(encoder)
     assert weights_digest(TinyEncoder().double()) == digest
     encoder.layers[1].running_mean += 1
-    assert weights_digest(encoder) != digest
+    others = (
+        encoder,
+        torch.nn.Sequential(TinyEncoder()),
+        torch.nn.Linear(4, 3, bias=False),
+        torch.nn.Linear(6, 2, bias=False),
+    )
+    with torch.no_grad():
+        for other in others[2:]:
+            other.weight.zero_()
+    assert len({digest, *map(weights_digest, others)}) == 5
 
 
 def test_small_crops_and_too_many_views_are_refused(arrays):

@@ -16,9 +16,11 @@ SEQUENCE = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.a
 
 
 def blend(images, factor, name):
-    """``color.blend`` with the same operation for all images."""
+    """``color.blend_`` with the same operation for all images."""
     one, zero = torch.ones(len(images)), torch.zeros(len(images))
-    return color.blend(images, factor, one if name == "contrast" else zero, one if name == "saturation" else zero)
+    return color.blend_(
+        images.clone(), 1 - factor, one if name == "contrast" else zero, one if name == "saturation" else zero
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -83,7 +85,6 @@ def test_nothing_is_changed_in_place():
     images = sample_images("noise", 6).float()
     before, ones = images.clone(), torch.ones(6)
     color.color_jitter(images, torch.full((6, 3), 1.3), 0.1 * ones, torch.arange(4).repeat(6, 1))
-    color.blend(images, 0.5 * ones, ones, 0 * ones)
     color.adjust_hue(images, 0.1 * ones)
     color.grayscale(images, ones.bool())
     color.solarize(images, 100 * ones)

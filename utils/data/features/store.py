@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import take_lock, write_text
 
 DTYPE = np.dtype(np.float16)
@@ -82,8 +82,7 @@ class FeatureStore:
             about = (place / ABOUT).read_text(encoding="utf-8")
             features = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UserError(f"the features in {path} cannot be read ({reason}); {advice}") from None
+            raise UserError(f"the features in {path} cannot be read ({first_line(error)}); {advice}") from None
         if about != request.text or features.shape != request.shape or features.dtype != DTYPE:
             raise UserError(f"the features in {path} were made from other data or another network; {advice}")
         return features

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from utils.errors import UserError, readable
+from utils.errors import UserError, first_line, readable
 from utils.files import take_lock
 
 AGENT = {"User-Agent": "pytorch/vision"}  # Python's own is refused by some servers
@@ -43,12 +43,11 @@ def fetch_archive(dataset: str, url: str, archive: Path, md5: str, folder: Path,
             for file in sorted((Path(unpacked) / folder.name).iterdir()):
                 os.replace(file, folder / file.name)
     except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         there = f"; {archive} is damaged or incomplete" if archive.is_file() else ""
         if kept := _size(_part(archive)):
             there = f"; {readable(kept)} are there, and the next try goes on from them"
         raise UserError(
-            f"{dataset} could not be downloaded from {url} ({reason}){there}; "
+            f"{dataset} could not be downloaded from {url} ({first_line(error)}){there}; "
             f"put {' or '.join(filter(None, (archive.name, otherwise)))} into {data_dir} by other means"
         ) from error
 

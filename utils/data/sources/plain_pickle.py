@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:
@@ -71,7 +71,6 @@ def load_plain_pickle(path: Path) -> Any:
     except HoldsCode as error:
         raise UserError(f"{path} holds code ({error}): it is refused, and nothing of it was run") from None
     except Exception as error:  # a damaged pickle raises almost anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path} is damaged or not a file of plain arrays ({reason}); delete it and --download"
+            f"{path} is damaged or not a file of plain arrays ({first_line(error)}); delete it and --download"
         ) from error
