@@ -3,7 +3,9 @@
 #
 #   sbatch --ntasks-per-node=1 --gpus-per-node=1 -t 4:00:00 scripts/slurm.sh scripts/cifar10-5/discover.sh
 #   sbatch -N 2 --ntasks-per-node=4 --gpus-per-node=4 -t 24:00:00 scripts/slurm.sh main_discover_inter_intra.py \
-#     --dataset ImageNet --gpus 4 --distributed_backend ddp --comment two_nodes
+#     --dataset ImageNet --num_labeled_classes 882 --num_unlabeled_classes 30 \
+#     --pretrained checkpoints_iic/pretrain-resnet18-ImageNet-882_30.cp --num_heads 2 --overcluster_factor 4 \
+#     --multicrop --gpus 4 --distributed_backend ddp --comment two_nodes
 #
 # Submit it from the repository. One task trains as one process. Two minutes before the end SLURM sends SIGUSR1 to the
 # tasks; the training saves and ends with exit code 138 (128 + 10), and goes on from there in the next turn.

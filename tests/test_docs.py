@@ -32,6 +32,7 @@ ENTRIES = [path for path in SHELL if path.name in ("pretrain.sh", "discover.sh",
 MAINS_OF_CD = [ROOT / "train.py", ROOT / "evaluate.py"]
 NOT_OURS = {"--help"}  # argparse's own
 NOT_OURS |= {"--list"}  # of python -m baselines
+NOT_OURS |= {"--name"}  # of scripts/wandb/workspace.py
 NOT_OURS |= {option for action in command_line()._actions for option in action.option_strings}  # scripts/compare.py
 NOT_OURS |= {"--no-deps", "--disable-pip"}  # pip-audit's
 NOT_OURS |= {"--nnodes", "--nproc-per-node", "--rdzv-backend", "--rdzv-endpoint"}  # torchrun's
