@@ -19,7 +19,7 @@ def main(words=None) -> dict:
     flags.add_argument("--width", type=int, default=500, help="of the files, pixels")
     flags.add_argument("--height", type=int, default=375)
     flags.add_argument("--rounds", type=int, default=5)
-    flags.set_defaults(threads=1)
+    flags.set_defaults(threads=1, device="cpu")
     args = measure.start(flags, words)
     import torch
     from PIL import Image

@@ -17,6 +17,7 @@ def main(words=None) -> dict:
     flags = measure.parser(__doc__)
     flags.add_argument("--data_dir", default="data", help="holds cifar10.npz")
     flags.add_argument("--rounds", type=int, default=5)
+    flags.set_defaults(device="cpu")
     args = measure.start(flags, words)
     import numpy as np
     import plain

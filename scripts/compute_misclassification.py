@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Which classes a discovery checkpoint mixes up, and every test image that it gets wrong.
+"""Which classes a discovery checkpoint mixes up, and every judged image that it gets wrong.
 
     python scripts/compute_misclassification.py --checkpoint logs/quickstart/last.ckpt --out figures
 
@@ -27,7 +27,7 @@ def main(args) -> None:
     if sheets:
         save_sheets(sheets, folder, "confused-pairs")
     print("\n".join(printable(sheet.title) for sheet in sheets))
-    print(f"{len(rows) - 1:,} of {total:,} test images are wrong: {folder / 'misclassified.csv'}")
+    print(f"{len(rows) - 1:,} of {total:,} {found.judged_text} are wrong: {folder / 'misclassified.csv'}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--log_dir", default="logs", help="folder of all runs [logs]")
     parser.add_argument("--run_name", default="quickstart", help="folder of this run in --log_dir [quickstart]")
     parser.add_argument(
-        "--threads", type=int, default=1, help="of torch; one gives the same numbers on all machines [1]"
+        "--threads",
+        type=int,
+        default=1,
+        help="of torch; with one the numbers do not depend on how many cores there are [1]",
     )
     args, flags = parser.parse_known_args()
     return argparse.Namespace(**vars(args), flags=flags, debug="--debug" in flags)
@@ -51,8 +54,11 @@ def main(args: argparse.Namespace) -> None:
     pretrained = f"{pretraining.checkpoint_dir}/{cli.run_name(pretraining, 'pretrain')}.cp"
     print(flush=True)
     discovery = [*common, "--run_name", args.run_name, "--pretrained", pretrained]
-    experiment.discover(Discoverer, cli.parse("discover", discovery, factors=Discoverer.factors))
+    training = cli.parse("discover", discovery, factors=Discoverer.factors)
+    experiment.discover(Discoverer, training)
     evaluation = cli.parse("evaluate", ["--checkpoint", str(folder / "last.ckpt"), "--baselines"])
+    for name in ("gpus", "precision", "eval_batch_size"):
+        setattr(evaluation, name, getattr(training, name))
 
     metrics = json.loads((folder / "metrics.json").read_text()) | evaluate(evaluation)
     metrics["seconds"] = round(time.monotonic() - started, 1)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -18,12 +19,14 @@ from main_discover_inter_intra import Discoverer
 from tests.conftest import ROOT, TINY
 from tests.utils.data.makers import write_folder
 from utils import cli, experiment
+from utils.data import get_datamodule
 from utils.data.features.store import ABOUT
 from utils.errors import UserError
 from utils.evaluation.predictions import predict
 from utils.inference import extraction
 from utils.inference.discovery_checkpoint import datamodule_of, load_discoverer
 from utils.inference.features import PretrainedFeatures
+from utils.nets.backbone import backbone_data
 
 pytest.importorskip("timm")
 BACKBONE = ["--backbone", "test_resnet", "--backbone_weights", "none", "--train", "frozen", "--backbone_size", "32"]
@@ -88,6 +91,23 @@ def test_pretraining_and_discovery_share_the_features_and_so_does_every_later_ru
     assert len(next(iter(loader))[0]) == 4
     again = words(tmp_path, *flags, *HEADS, "--max_epochs", "1", "--no-report", name="uno")
     experiment.discover(Uno, cli.parse("discover", again))
+
+
+def test_shares_of_the_batches(tmp_path, encoder_of_file):
+    shares = ["--limit_train_batches", "0.1", "--limit_val_batches", "0.5", "--eval_batch_size", "64"]
+    discover(tmp_path, "--dataset", "digits", *encoder_of_file, *shares, "--no-report", "--max_epochs", "1")
+    with pytest.raises(UserError, match=r"--limit_val_batches 0.01 of \d+ batches is less than one"):
+        discover(tmp_path, "--dataset", "digits", *encoder_of_file, *shares, "--limit_val_batches", "0.01")
+
+
+def test_batches_of_features_are_not_refused_for_the_size_of_images(tmp_path):
+    given = ["--dataset", "digits", "--backbone", "test_resnet", "--backbone_size", "4096", "--batch_size", "1400"]
+    args = cli.parse("discover", [*words(tmp_path), *given])
+    args.backbone_data = asdict(backbone_data(args.backbone, args.backbone_size))
+    get_datamodule(args, "discover").setup("fit")
+    args.train = "all"
+    with pytest.raises(UserError, match="GiB"):
+        get_datamodule(args, "discover").setup("fit")
 
 
 def test_evaluation_gives_the_metrics_of_the_run_from_the_checkpoint_and_the_report_shows_images(

@@ -110,6 +110,15 @@ def test_a_folder_of_broken_files_leaves_empty_tables(tiny_run, tmp_path):
     assert not (tmp_path / "sorted").exists()
 
 
+def test_a_process_that_dies_while_it_decodes_is_told(tiny_run, photos, tmp_path, monkeypatch):
+    def broken(loader):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", broken)
+    with pytest.raises(UserError, match="a process that decodes images has died"):
+        run("--checkpoint", tiny_run[0] / "last.ckpt", "--images", photos, "--out", tmp_path / "p.csv")
+
+
 def test_a_sorted_copy_and_sheets(tiny_run, photos, tmp_path):
     before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
     out, sheets, copies = tmp_path / "p.csv", tmp_path / "sheets", tmp_path / "sorted"

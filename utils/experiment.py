@@ -118,7 +118,6 @@ def _fit(
     datamodule = get_datamodule(args, mode)
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
-    _require_batches(args, datamodule)
     args.image_size = datamodule.spec.image_size
     if isinstance(datamodule, NCDDataModule):
         args.image_size = datamodule.image_size
@@ -130,6 +129,7 @@ def _fit(
     if isinstance(datamodule, FeatureDataModule):
         encoder: Any = module.model.encoder  # type: ignore[union-attr]
         serve_features(datamodule, encoder, vars(args), torch_device(args.gpus))
+    _require_batches(args, datamodule)
     if args.compile:
         compile_step(module)
     with resuming.own_folder(folder), Interruptions().installed() as interruptions:

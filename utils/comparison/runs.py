@@ -88,6 +88,7 @@ class Runner:
         Raises:
             Stopped: when a signal has come.
         """
+        self.check()  # before the attempt begins: from here to its end a signal is passed on
         attempts = Attempts.read(run)
         attempts.begin(commit(), run.settings)
         began = time.monotonic()
@@ -108,7 +109,6 @@ class Runner:
             raise Stopped(self.signal)
 
     def _wait_for(self, run: Run, lock: int, output: IO[bytes], environment: Mapping[str, str]) -> tuple[int, Any]:
-        self.check()
         self.child = subprocess.Popen(
             [sys.executable, *run.words],
             cwd=ROOT,

@@ -28,5 +28,5 @@ def told_of_dead_workers(*signs: type[Exception]) -> Iterator[None]:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise again at the end of any other process
         raise UserError(
             f"a process that decodes images has died ({first_line(error)}); the system may have run out of memory: "
-            "lower --num_workers, and go on with --resume_from_checkpoint auto"
+            "lower --num_workers and start again; a training goes on with --resume_from_checkpoint auto"
         ) from error

@@ -144,7 +144,7 @@ class NCDDataModule(ImageDataModule):
             self.test_names = ImageNames("test", subsets.test_rows, source.test_paths)
             self._ready = True
         self._check_batch_size()
-        check_memory(self.batch_size, [view.size for view in self._views()])
+        self._check_memory()
 
     def _keep(self, source: ImageArrays | ImageFiles, subsets: Subsets) -> None:
         """What a datamodule on top of this one needs of the source."""
@@ -232,6 +232,9 @@ class NCDDataModule(ImageDataModule):
 
     def _half_batches(self) -> bool:
         return self.spec.half_batches and self.mode == "discover"
+
+    def _check_memory(self) -> None:
+        check_memory(self.batch_size, [view.size for view in self._views()])
 
     def _check_batch_size(self) -> None:
         world_size = self._place()["world_size"]

@@ -4,13 +4,14 @@ Letters: N images, B batch, V views.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from utils.data.dead_workers import told_of_dead_workers
-from utils.data.file_datasets import Batch, EvalFiles, ViewFiles, collate, unpack
+from utils.data.file_datasets import EvalFiles, ViewFiles, collate, unpack
 from utils.data.loaders import EvalBatch, ViewBatch
 from utils.data.randomness import Stream, stream_seed
 from utils.data.workers import usable_workers
@@ -214,7 +215,7 @@ class FileEvalLoader:
             yield self.pipeline.finish(images), labels
 
 
-def decoded(loader: DataLoader) -> Iterator[Batch]:
+def decoded(loader: DataLoader) -> Iterator[Any]:
     """The batches of a loader; a worker that dies is an error for the user."""
     with told_of_dead_workers(ConnectionError, EOFError):  # its pipe may break before torch hears of its death
         yield from loader

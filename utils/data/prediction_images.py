@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from utils.data.file_datasets import EvalFiles
+from utils.data.file_loaders import decoded
 from utils.data.images import SUFFIXES, PassedOver, list_images, passed_over_text
 from utils.data.workers import usable_workers
 from utils.errors import UserError
@@ -74,7 +75,7 @@ class ForeignLoader:
         )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for items in self._loader:
+        for items in decoded(self._loader):
             self.errors |= {index: view for index, view in items if isinstance(view, str)}
             good = [(index, view) for index, view in items if not isinstance(view, str)]
             if good:

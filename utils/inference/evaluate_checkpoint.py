@@ -19,14 +19,14 @@ def evaluate(args: argparse.Namespace) -> dict[str, float]:
     """
     require_devices(args.gpus)
     module = load_discoverer(args.checkpoint)
-    pl.seed_everything(module.hparams["seed"], verbose=False)
-    trainer, datamodule = evaluator(args), datamodule_of(module, args)
-    metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
     if args.baselines and module.generalized:
         raise UserError(
             "--baselines are of discovery where the unlabelled images are all novel; for this checkpoint's setting "
             "run baselines/kmeans.py with --setting gcd"
         )
+    pl.seed_everything(module.hparams["seed"], verbose=False)
+    trainer, datamodule = evaluator(args), datamodule_of(module, args)
+    metrics = {key: float(value) for key, value in trainer.validate(module, datamodule, verbose=False)[0].items()}
     if args.baselines:
         from utils.inference.kmeans_baselines import kmeans_baselines
 

@@ -119,9 +119,9 @@ class PretrainedFeatures:
                 (F.normalize(self.model.encode([images.to(self.device)])[0].float(), dim=-1), labels.to(self.device))
                 for images, labels in self.datamodule.evaluation_loader(name, self.device)
             ]
-            empty = torch.zeros(0, self.model.encoder.num_features), torch.zeros(0, dtype=torch.long)
-            features, labels = zip(*(found or [empty]), strict=True)
-            self._cache[name] = torch.cat(features).clone(), torch.cat(labels).clone()
+            empty = torch.zeros(0, self.model.encoder.num_features, device=self.device)
+            features, labels = zip(*(found or [(empty, empty[:, 0].long())]), strict=True)
+            self._cache[name] = torch.cat(features), torch.cat(labels)
         return self._cache[name]
 
     @cached_property

@@ -27,8 +27,8 @@ class Interruptions:
     @contextlib.contextmanager
     def installed(self) -> Iterator["Interruptions"]:
         """Handle ``SIGNALS`` inside this context."""
-        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         self._pid = os.getpid()
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield self
         finally:

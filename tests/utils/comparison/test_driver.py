@@ -15,12 +15,13 @@ import pytest
 from scripts.compare import command_line, main
 from tests.conftest import ROOT
 from utils.comparison import attempts, commands, runs
-from utils.comparison.attempts import Attempts
+from utils.comparison.attempts import Attempts, run_lock
 from utils.comparison.commands import Place, all_runs
 from utils.comparison.driver import Driver
 from utils.comparison.protocols import read_protocols
 from utils.comparison.rows import add_row, read_rows
 from utils.comparison.runs import Runner
+from utils.comparison.stopping import Stopped
 from utils.errors import UserError
 
 COUNTING = """
@@ -210,6 +211,16 @@ def test_a_signal_ends_the_command_first(tmp_path, counting, number):
     kept = json.loads((tmp_path / "logs" / "tiny" / "a-seed0.json").read_text())
     assert kept["since"] is None
     assert not kept["finished"]
+
+
+def test_a_signal_between_two_runs_costs_no_seconds(tmp_path, counting, monkeypatch):
+    counting(TWO)
+    driver = here(tmp_path, monkeypatch)
+    run, runner = driver.runs[0], Runner(driver.place)
+    runner.signal = signal.SIGTERM
+    with run_lock(run, runner.check, wait=False) as lock, pytest.raises(Stopped):
+        runner.run(run, lock)
+    assert Attempts.read(run).cpu_seconds == 0
 
 
 def test_two_drivers_share_the_runs(tmp_path, counting):

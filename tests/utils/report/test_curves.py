@@ -49,3 +49,9 @@ def test_every_curve_has_marks_of_its_own_that_can_be_counted(tmp_path, epochs):
         assert len(line.get_xdata()) == epochs
         marks = len(line.get_xdata()[:: line.get_markevery()])
         assert marks == epochs or 20 <= marks <= 30
+
+
+def test_generalized_discovery_has_its_accuracies(tmp_path):
+    keys = [f"{images}/acc/{part}" for images in ("unlab/train", "test") for part in ("all", "old", "new")]
+    (names,) = panels(tmp_path, *keys).values()
+    assert len(set(names)) == len(keys)

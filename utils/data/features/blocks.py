@@ -20,6 +20,7 @@ from utils.data.file_datasets import EvalFiles, ViewFiles, collate, unpack
 from utils.data.file_loaders import decoded
 from utils.data.randomness import Stream, stream_seed
 from utils.data.selection import to_tensor
+from utils.data.workers import usable_workers
 from utils.errors import UserError
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.pipeline import ViewPipeline
@@ -66,7 +67,7 @@ def view_blocks(
         return
     files = ViewFiles(images, np.zeros(len(images), np.int64), pipeline.views, seed, Stream.FEATURES)
     keys = _Keys(len(images), first)
-    loader: DataLoader = DataLoader(files, batch_sampler=keys, collate_fn=collate, **_workers(num_workers))
+    loader: DataLoader = DataLoader(files, batch_sampler=keys, collate_fn=collate, **_workers(num_workers, len(keys)))
     for block, batch in enumerate(decoded(loader), first):
         crops, _ = unpack(batch, device)
         yield pipeline.finish(crops, generator.manual_seed(stream_seed(Stream.FEATURES, seed, block)))
@@ -86,7 +87,9 @@ def evaluation_blocks(
         return
     files = EvalFiles(images, np.zeros(len(images), np.int64), pipeline)
     rows = range(first * BLOCK, len(images))
-    loader: DataLoader = DataLoader(files, BLOCK, sampler=rows, collate_fn=collate, **_workers(num_workers))
+    loader: DataLoader = DataLoader(
+        files, BLOCK, sampler=rows, collate_fn=collate, **_workers(num_workers, -(-len(rows) // BLOCK))
+    )
     for batch in decoded(loader):
         (views,), _ = unpack(batch, device)
         yield [pipeline.finish(views)]
@@ -97,7 +100,8 @@ def _array_blocks(images: np.ndarray, first: int, device: torch.device) -> Itera
         yield block, to_tensor(images[block * BLOCK : (block + 1) * BLOCK]).to(device)
 
 
-def _workers(num_workers: int) -> dict[str, Any]:
+def _workers(num_workers: int, blocks: int) -> dict[str, Any]:
+    num_workers = usable_workers(num_workers, blocks)
     return {"num_workers": num_workers, "prefetch_factor": PREFETCHED if num_workers else None}
 
 

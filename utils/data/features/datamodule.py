@@ -64,6 +64,9 @@ class FeatureDataModule(NCDDataModule):
         }
         self.source_rows = {"train": subsets.train_rows, "test": subsets.test_rows}
 
+    def _check_memory(self) -> None:
+        """Batches are of features, which are small."""
+
     def serve(self, features: Mapping[str, np.ndarray]) -> None:
         """Take the features of all images of the source: ``views`` (N, V, D) if V > 0, ``train``, ``test`` (N, D)."""
         self.features = features

@@ -119,6 +119,8 @@ class FeatureStore:
             with open(place / "lock", "wb") as lock:
                 self._wait_for(lock, place)
                 yield
+        except ConnectionError:  # whoever reads what is printed has left
+            raise
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             advice = "make room" if full else "make it writable"

@@ -156,3 +156,13 @@ def test_features_that_16_bits_cannot_hold_are_refused(tmp_path, value):
     with pytest.raises(UserError, match=r"images 0 to 9 is no finite number of 16 bits"):
         FeatureStore(tmp_path, quiet).get(REQUEST, lambda row: iter([np.full((N, V, D), value, np.float32)]))
     assert FeatureStore(tmp_path, quiet).find(REQUEST) is None
+
+
+def test_a_reader_who_leaves_is_no_error_of_the_disk(tmp_path):
+    def unread(row):
+        raise BrokenPipeError
+        yield
+
+    with pytest.raises(BrokenPipeError):
+        FeatureStore(tmp_path, quiet).get(REQUEST, unread)
+    assert (get(tmp_path) == ROWS_OF_ALL).all()
