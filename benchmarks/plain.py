@@ -19,6 +19,8 @@ from torchvision.models import resnet18
 
 from utils.data.specs import dataset_spec
 
+LARGE, TEMPERATURE = 2, 0.1  # large views; of every softmax
+
 
 def solarize(image: Image.Image) -> Image.Image:
     return ImageOps.solarize(image, int(random.uniform(0, 256)))
@@ -139,14 +141,14 @@ def sinkhorn(logits: Tensor, iterations: int = 3, epsilon: float = 0.05) -> Tens
     return (q * q.shape[1]).t()
 
 
-def bank_loss(lab: list[Tensor], unlab: list[list[Tensor]], labels: Tensor, large: int, temperature: float) -> Tensor:
+def bank_loss(lab: list[Tensor], unlab: list[list[Tensor]], labels: Tensor) -> Tensor:
     """Swapped prediction of one bank: ``lab`` V x (B, L), ``unlab`` V x H x (B, K)."""
     mask = labels >= 0
     total = torch.zeros((), device=labels.device)
     num_views, num_heads, num_labeled = len(lab), len(unlab[0]), lab[0].shape[1]
     for h in range(num_heads):
         logits = [torch.cat([lab[v], unlab[v][h]], dim=1) for v in range(num_views)]
-        for v in range(large):
+        for v in range(LARGE):
             targets = torch.zeros_like(logits[v])
             if mask.any():
                 targets[mask, :num_labeled] = F.one_hot(labels[mask], num_labeled).to(targets.dtype)
@@ -154,8 +156,8 @@ def bank_loss(lab: list[Tensor], unlab: list[list[Tensor]], labels: Tensor, larg
                 targets[~mask, num_labeled:] = sinkhorn(unlab[v][h][~mask]).to(targets.dtype)
             for w in range(num_views):
                 if w != v:
-                    total = total - (targets * F.log_softmax(logits[w] / temperature, dim=1)).sum(1).mean()
-    return total / (num_heads * large * (num_views - 1))
+                    total = total - (targets * F.log_softmax(logits[w] / TEMPERATURE, dim=1)).sum(1).mean()
+    return total / (num_heads * LARGE * (num_views - 1))
 
 
 def skld(p: Tensor, q: Tensor) -> Tensor:
@@ -163,37 +165,37 @@ def skld(p: Tensor, q: Tensor) -> Tensor:
     return 0.5 * ((p - q) * (p.log() - q.log()))
 
 
-def inter_loss(logits: list[list[Tensor]], mask: Tensor, temperature: float) -> Tensor:
+def inter_loss(logits: list[list[Tensor]], mask: Tensor) -> Tensor:
     """Minus the mean sKLD over all (labelled, unlabelled) pairs, pair by pair in one B x B array a head."""
     values = []
     for view_logits in logits:
         for head_logits in view_logits:
-            p = (head_logits / temperature).softmax(1)
+            p = (head_logits / TEMPERATURE).softmax(1)
             values.append(skld(p[mask][:, None], p[~mask][None]).sum(-1).mean())
     return -torch.stack(values).mean()
 
 
-def intra_loss(logits: list[list[Tensor]], mask: Tensor, num_labeled: int, temperature: float) -> Tensor:
+def intra_loss(logits: list[list[Tensor]], mask: Tensor, num_labeled: int) -> Tensor:
     """sKLD between the views of a sample, labelled and unlabelled rows on their own columns."""
     values = []
     for a in range(len(logits)):
         for b in range(a + 1, len(logits)):
             for first, second in zip(logits[a], logits[b], strict=True):
                 for rows, columns in ((mask, slice(0, num_labeled)), (~mask, slice(num_labeled, None))):
-                    p, q = ((x[rows][:, columns] / temperature).softmax(1) for x in (first, second))
+                    p, q = ((x[rows][:, columns] / TEMPERATURE).softmax(1) for x in (first, second))
                     values.append(skld(p, q).mean())
     return 2 * torch.stack(values).mean()
 
 
-def plain_loss(net: PlainNet, views: list[Tensor], labels: Tensor, large: int = 2, temperature: float = 0.1) -> Tensor:
+def plain_loss(net: PlainNet, views: list[Tensor], labels: Tensor) -> Tensor:
     """IIC's whole objective: views one by one through the network, then every term."""
     lab, unlab, over = map(list, zip(*(net(view) for view in views), strict=True))
-    loss = (bank_loss(lab, unlab, labels, large, temperature) + bank_loss(lab, over, labels, large, temperature)) / 2
+    loss = (bank_loss(lab, unlab, labels) + bank_loss(lab, over, labels)) / 2
     logits = [[torch.cat([lab[v], head], 1) for head in unlab[v]] for v in range(len(views))]
     mask = labels >= 0
     if mask.any() and (~mask).any():
-        loss = loss + 0.05 * inter_loss(logits, mask, temperature)
-    return loss + 0.01 * intra_loss(logits, mask, lab[0].shape[1], temperature)
+        loss = loss + 0.05 * inter_loss(logits, mask)
+    return loss + 0.01 * intra_loss(logits, mask, lab[0].shape[1])
 
 
 def plain_step(

@@ -100,25 +100,15 @@ def select(
             f"--num_unlabeled_classes {split.num_unlabeled}: only {others} training images are not of labelled "
             f"classes; choose at most {others}"
         )
+    train_images: Images
+    test_images: Images
     if isinstance(source, ImageArrays):
-        return Subsets(
-            to_tensor(source.train_images[train_rows]),
-            train_targets,
-            labeled,
-            to_tensor(source.test_images[test_rows]),
-            test_targets,
-            train_rows,
-            test_rows,
-        )
-    return Subsets(
-        [source.train_paths[row] for row in train_rows],
-        train_targets,
-        labeled,
-        [source.test_paths[row] for row in test_rows],
-        test_targets,
-        train_rows,
-        test_rows,
-    )
+        train_images = to_tensor(source.train_images[train_rows])
+        test_images = to_tensor(source.test_images[test_rows])
+    else:
+        train_images = [source.train_paths[row] for row in train_rows]
+        test_images = [source.test_paths[row] for row in test_rows]
+    return Subsets(train_images, train_targets, labeled, test_images, test_targets, train_rows, test_rows)
 
 
 def draw_labeled(targets: np.ndarray, of_labeled_classes: np.ndarray, share: float, seed: int) -> np.ndarray:

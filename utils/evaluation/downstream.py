@@ -8,13 +8,12 @@ import numpy as np
 from utils.errors import UserError
 
 
-def split_rows(labels: np.ndarray, num_train: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(labels: np.ndarray, num_train: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows to learn from and rows to be tested on: the dataset's own parts, or four fifths and one fifth without them.
 
     Args:
         labels: (R,) of all images, those of training first; rows without a label (-1) are in neither part.
         num_train: how many are training images.
-        seed: of the split where there are no test images.
 
     Raises:
         UserError: when there are no labels to learn from.
@@ -22,7 +21,7 @@ def split_rows(labels: np.ndarray, num_train: int, seed: int = 0) -> tuple[np.nd
     known = np.flatnonzero(labels >= 0)
     train, test = known[known < num_train], known[known >= num_train]
     if not len(test):
-        order = np.random.default_rng(seed).permutation(train)
+        order = np.random.default_rng(0).permutation(train)
         train, test = np.sort(order[len(order) // 5 :]), np.sort(order[: len(order) // 5])
     if len(np.unique(labels[train])) < 2 or not len(test):
         raise UserError("a downstream task needs labelled images of two classes at least, and some to test on")

@@ -10,6 +10,8 @@ from torch import Tensor
 from utils.errors import UserError
 
 STARTS, SEED = 10, 42  # as published
+ITERATIONS = 300  # of Lloyd at most; it ends earlier
+TOLERANCE = 1e-4  # when all centres together move by less than this share of the mean variance
 
 
 def kmeans(vectors: Tensor, k: int, starts: int = STARTS, seed: int = SEED) -> np.ndarray:
@@ -48,16 +50,12 @@ def silhouette(x: Tensor, clusters: Tensor) -> float:
 
 
 @torch.no_grad()
-def lloyd(
-    vectors: Tensor, k: int, starts: int, seed: int, iterations: int = 300, tol: float = 1e-4
-) -> tuple[Tensor, Tensor]:
+def lloyd(vectors: Tensor, k: int, starts: int, seed: int) -> tuple[Tensor, Tensor]:
     """k-means of all starts at once, with scikit-learn's rules: k-means++ seeding, its tolerance, the lowest inertia.
 
     Args:
         vectors: (N, D) float32.
         k, starts, seed: as in :func:`kmeans`.
-        iterations: at most.
-        tol: stop when all centres together move by less than this share of the mean variance.
 
     Returns:
         clusters (N,) int64 and inertia (scalar) of the best start.
@@ -65,8 +63,8 @@ def lloyd(
     vectors = vectors - vectors.mean(0)
     generator = torch.Generator(device=vectors.device).manual_seed(seed)
     centers = _plus_plus(vectors, k, starts, generator)  # (R, k, D)
-    limit = tol * vectors.var(0, unbiased=False).mean()
-    for _ in range(iterations):
+    limit = TOLERANCE * vectors.var(0, unbiased=False).mean()
+    for _ in range(ITERATIONS):
         labels, _ = _nearest(vectors, centers)  # (R, N)
         sums, counts = cluster_sums(vectors, labels, k)
         moved = torch.where(counts[..., None] > 0, sums / counts[..., None].clamp(min=1), centers)

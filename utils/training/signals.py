@@ -12,6 +12,7 @@ import torch
 from utils.distributed import several_processes
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SECONDS = 2.0  # between two answers of `Consensus`, about
 
 
 class Interruptions:
@@ -50,13 +51,9 @@ class Consensus:
 
     Several processes have to ask in the same steps. An answer costs a message and a wait for the device, so it is had
     every few seconds alone: the number of steps until the next one comes from the time of the slowest process.
-
-    Args:
-        seconds: between two answers, about.
     """
 
-    def __init__(self, seconds: float = 2.0) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
@@ -81,6 +78,6 @@ class Consensus:
         together = torch.tensor([*values, seconds_a_step], dtype=torch.float64, device=device)
         torch.distributed.all_reduce(together, op=torch.distributed.ReduceOp.MAX)
         *answer, slowest = together.tolist()
-        self.steps = self.left = max(1, min(100, int(self.seconds / max(slowest, 1e-3))))
+        self.steps = self.left = max(1, min(100, int(SECONDS / max(slowest, 1e-3))))
         self.answered = time.monotonic()
         return answer

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.evaluation.class_number import Estimate
-from utils.report.plots.style import COLORS, INK, new_figure
+from utils.report.plots.style import COLORS, new_figure
 
 WIDTH = 40  # characters of the longest bar
 
@@ -19,8 +19,8 @@ def criterion_text(found: Estimate, method: str) -> str:
     return "\n".join([*lines, f"estimated {found.number} novel classes; {found.certainty}"])
 
 
-def plot_criterion(estimates: Mapping[str, Estimate], true: int | None = None) -> Any:
-    """A panel for each method: criterion, best candidate, range, and the true number if given; a matplotlib figure."""
+def plot_criterion(estimates: Mapping[str, Estimate]) -> Any:
+    """A panel for each method: criterion, best candidate and range; a matplotlib figure."""
     figure = new_figure(4.2 * len(estimates), 3.2)
     for axis, (method, found) in zip(
         figure.subplots(1, len(estimates), squeeze=False)[0], estimates.items(), strict=True
@@ -28,8 +28,6 @@ def plot_criterion(estimates: Mapping[str, Estimate], true: int | None = None) -
         axis.plot(list(found.curve), list(found.curve.values()), color=COLORS[0], marker="o", markersize=3)
         axis.axvspan(found.low - 0.3, found.high + 0.3, color=COLORS[5], alpha=0.25, linewidth=0)
         axis.axvline(found.number, color=COLORS[1], label=f"estimated: {found.number}")
-        if true is not None:
-            axis.axvline(true, color=INK, linestyle="--", label=f"true: {true}")
         axis.set(xlabel="number of novel classes", ylabel="criterion (no unit)", title=method)
         axis.legend(frameon=False, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)

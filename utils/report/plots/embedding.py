@@ -92,18 +92,17 @@ def plot_embedding(points: np.ndarray, labels: np.ndarray, names: Sequence[str],
     return figure
 
 
-def plot_panels(outputs: Mapping[str, Tensor], labels: np.ndarray, class_names: Sequence[str], seed: int = 0) -> Any:
+def plot_panels(outputs: Mapping[str, Tensor], labels: np.ndarray, class_names: Sequence[str]) -> Any:
     """A map for each output of a network, side by side; a matplotlib figure.
 
     Args:
         outputs: name -> (N, D); of more than ``MAX_PANEL_POINTS`` samples so many are drawn, the same for every output.
         labels: (N,) integers into ``class_names``; -1, and more than ``MAX_PANEL_CLASSES`` classes, are drawn in grey.
         class_names: by label.
-        seed: of the sample and of t-SNE.
     """
     from matplotlib.patheffects import withStroke
 
-    rows = sample_rows(labels, MAX_PANEL_POINTS, seed)
+    rows = sample_rows(labels, MAX_PANEL_POINTS)
     labels = labels[rows]
     classes = np.unique(labels[labels >= 0]).tolist()
     named = classes if len(classes) <= MAX_PANEL_CLASSES else []
@@ -111,7 +110,7 @@ def plot_panels(outputs: Mapping[str, Tensor], labels: np.ndarray, class_names: 
     figure = new_figure(4.6 * len(outputs) + (1.6 if named else 0), 4.6)
     axes = figure.subplots(1, len(outputs), squeeze=False)[0]
     for axis, (name, vectors) in zip(axes, outputs.items(), strict=True):
-        points = tsne(vectors[rows].float().cpu().numpy(), seed, unit=False, max_iter=1000)
+        points = tsne(vectors[rows].float().cpu().numpy(), unit=False, max_iter=1000)
         axis.scatter(*points[~np.isin(labels, named)].T, s=size, color=MUTED, linewidths=0)
         for turn, label in enumerate(named):
             text = shortened(class_names[label].replace("_", " "))

@@ -13,7 +13,8 @@ from torch import Tensor
 
 ACTIVE = 0.75  # a feature's output above which an image is shown, as published
 SAMPLES = 400  # perturbed images for each explanation
-TOP_REGIONS = 5
+REGIONS, TOP_REGIONS = 50, 5  # of an image, about, and those that are shown
+FEATURES = 5  # that are explained
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,17 @@ class Explanation:
     mask: np.ndarray
 
 
-def regions(image: np.ndarray, count: int = 50) -> np.ndarray:
+def regions(image: np.ndarray) -> np.ndarray:
     """Superpixels (H, W) int64 from 0 on: k-means on colour and place, started from a grid, as SLIC does.
 
     Args:
         image: (H, W, 3) in [0, 1].
-        count: about how many.
     """
     from scipy.ndimage import gaussian_filter
     from sklearn.cluster import KMeans
 
     height, width = image.shape[:2]
-    side = max(1.0, (height * width / count) ** 0.5)
+    side = max(1.0, (height * width / REGIONS) ** 0.5)
     y, x = np.mgrid[0:height, 0:width]
     smooth = gaussian_filter(image, (side / 12, side / 12, 0))
     points = np.concatenate([8 * smooth, np.stack([y, x], -1) / side], -1).reshape(-1, 5)
@@ -54,14 +54,13 @@ def regions(image: np.ndarray, count: int = 50) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1].reshape(height, width)
 
 
-def explain(outputs: Callable[[Tensor], Tensor], image: Tensor, feature: int, seed: int = 0) -> Explanation:
+def explain(outputs: Callable[[Tensor], Tensor], image: Tensor, feature: int) -> Explanation:
     """Explain one feature on one image with captum's LIME.
 
     Args:
         outputs: from views (B, 3, H, W) to features (B, K).
         image: (3, H, W) as the network sees it, in [0, 1].
         feature: its number.
-        seed: of the perturbations.
     """
     from captum._utils.models.linear_model import SkLearnLinearModel
     from captum.attr import Lime
@@ -71,7 +70,7 @@ def explain(outputs: Callable[[Tensor], Tensor], image: Tensor, feature: int, se
     count = int(mask.max()) + 1
     baseline = torch.stack([channel.mean() for channel in image])[None, :, None, None].expand_as(image[None])
     with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         lime = Lime(
             lambda views: outputs(views)[:, feature], interpretable_model=SkLearnLinearModel("linear_model.Ridge")
         )
@@ -89,15 +88,15 @@ def explain(outputs: Callable[[Tensor], Tensor], image: Tensor, feature: int, se
     return Explanation(shown, feature, output, torch.isin(mask, best).cpu().numpy())
 
 
-def telling_features(values: Tensor, count: int = 5) -> list[int]:
-    """The features that are active on about a tenth of the images: neither always on nor never; the ``count`` nearest.
+def telling_features(values: Tensor) -> list[int]:
+    """The features that are active on about a tenth of the images: neither always on nor never; the nearest.
 
     Args:
         values: (N, K) in [0, 1].
     """
     share = (values > ACTIVE).float().mean(0)
     wanted = (share - 0.1).abs().masked_fill(share == 0, torch.inf)
-    order = wanted.argsort()[:count]
+    order = wanted.argsort()[:FEATURES]
     return sorted(int(feature) for feature in order if torch.isfinite(wanted[feature]))
 
 
