@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from utils import cli
-from utils.cli.flags import flags_of
-from utils.comparison.protocols import PRETRAINING, PRETRAINING_MAIN, Protocol, as_words
+from utils.cli.flags import as_words, flags_of
+from utils.comparison.protocols import PRETRAINING, PRETRAINING_MAIN, Protocol
 from utils.errors import UserError, listed
 
 PLACES = ("data_dir", "feature_cache", "log_dir", "checkpoint_dir", "pretrained", "checkpoint")

@@ -1,8 +1,9 @@
 """A protocol's rows as a dot plot: one point a seed, the mean marked."""
 
+import statistics
 from pathlib import Path
 
-from utils.comparison.rows import mean_and_deviation, numbers
+from utils.comparison.rows import numbers
 from utils.comparison.selection import Selection
 from utils.errors import UserError
 from utils.targets import FIGURE, require_target
@@ -36,13 +37,12 @@ def dot_plot(title: str, selection: Selection, path: Path) -> None:
         raise UserError(" ".join([f"{title} has no rows to show; run it first.", *selection.left_out()]))
     from utils.report.plots.style import COLORS, INK, new_figure, save_png
 
-    order = sorted(values, key=lambda method: mean_and_deviation(values[method])[0])
+    order = sorted(values, key=lambda method: statistics.fmean(values[method]))
     figure = new_figure(7, 1 + 0.3 * len(order))
     axes = figure.add_subplot()
     for place, method in enumerate(order):
-        mean, _ = mean_and_deviation(values[method])
         axes.plot(values[method], [place] * len(values[method]), "o", color=COLORS[0], alpha=0.6, markersize=5)
-        axes.plot([mean], [place], "|", color=INK, markersize=14, markeredgewidth=2)
+        axes.plot([statistics.fmean(values[method])], [place], "|", color=INK, markersize=14, markeredgewidth=2)
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(-0.7, len(order) - 0.3)
     axes.set_xlabel("accuracy on novel test images (%), best head; a point a seed, the line is the mean")

@@ -103,18 +103,6 @@ def _protocol(name: str, values: Mapping[str, Any]) -> Protocol:
     return Protocol(name=name, methods=methods, seeds=seeds, images=Images(**images) if images else None, **given)
 
 
-def as_words(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as words of a command line.
-
-    >>> as_words({"width": 16, "multicrop": True, "freeze_early": False})
-    ['--width', '16', '--multicrop', '--no-freeze_early']
-    """
-    words = []
-    for name, value in settings.items():
-        words += [f"--{name}" if value else f"--no-{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
-    return words
-
-
 def chosen(names: str | None, there: Sequence[str], what: str) -> list[str]:
     """Those of a comma-separated list, in the order of ``there``; all without a list.
 

@@ -77,8 +77,8 @@ def commands(split: str, script: str) -> list[list[str]]:
 def as_settings(words: Sequence[str]) -> Mapping[str, Any]:
     """Words of a command line as settings.
 
-    >>> as_settings(["--width", "16", "--multicrop", "--no-freeze_early"])
-    {'width': '16', 'multicrop': True, 'freeze_early': False}
+    >>> as_settings(["--width", "16", "--multicrop", "--no-freeze_early", "--comment", "x"])
+    {'width': '16', 'multicrop': True, 'freeze_early': False, 'comment': 'x'}
     """
     settings: dict[str, Any] = {}
     for word, following in itertools.pairwise([*words, "--"]):

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -103,15 +102,3 @@ def outdated(rows: Sequence[Row], settings: Mapping[tuple[str, str], str]) -> li
 def numbers(rows: Sequence[Row], name: str) -> list[float]:
     """The numbers that rows have in a column; empty cells are left out."""
     return [float(row[name]) for row in rows if row.get(name)]
-
-
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard deviation (n - 1); the deviation of one value is NaN.
-
-    >>> mean_and_deviation([1.0, 2.0, 3.0])
-    (2.0, 1.0)
-    """
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, math.nan
-    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))

@@ -1,11 +1,11 @@
 """A protocol's rows as a Markdown table: mean ± standard deviation over seeds, and what is missing."""
 
-import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from utils.comparison.rows import Row, mean_and_deviation, numbers
+from utils.comparison.rows import Row, numbers
 from utils.comparison.selection import Selection
 
 COLUMNS = {  # heading -> keys of metrics.json, of which a row has one
@@ -73,9 +73,9 @@ def _cell(values: Sequence[float], places: int, rows: int) -> str:
     """Mean and deviation, with the number of values where some of the rows have none."""
     if not values:
         return ""
-    mean, deviation = mean_and_deviation(values)
-    spread = "" if math.isnan(deviation) else f" ± {deviation:,.{places}f}"
-    return f"{mean:,.{places}f}{spread}" + (f" ({len(values)} of {rows})" if len(values) < rows else "")
+    spread = f" ± {statistics.stdev(values):,.{places}f}" if len(values) > 1 else ""
+    lacking = f" ({len(values)} of {rows})" if len(values) < rows else ""
+    return f"{statistics.fmean(values):,.{places}f}{spread}{lacking}"
 
 
 def shown(row: Mapping[str, Any]) -> str:

@@ -216,8 +216,7 @@ class NCDDataModule(ImageDataModule):
         part, rows = self.evaluation_rows(name)
         images, targets = getattr(self, f"{part}_images"), getattr(self, f"{part}_targets")
         pipeline = EvalPipeline(self.spec.evaluation, self.spec.mean, self.spec.std)
-        place = self._place() if device is None else {"rank": 0, "world_size": 1, "device": torch.device(device)}
-        common = {"batch_size": self.eval_batch_size, **place}
+        common = {"batch_size": self.eval_batch_size, **self._place(device)}
         if isinstance(images, Tensor):
             images = images.to(common["device"])
             setattr(self, f"{part}_images", images)

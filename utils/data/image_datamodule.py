@@ -30,11 +30,11 @@ class ImageDataModule(pl.LightningDataModule):
         """Download what is not there, if asked; Lightning calls this on one process of each machine."""
         prepare_source(self.request)
 
-    def _place(self) -> dict[str, Any]:
-        """Rank, number of processes, and the device of this one."""
-        if self.trainer is None:
-            return {"rank": 0, "world_size": 1, "device": torch.device("cpu")}
+    def _place(self, alone_on: torch.device | str | None = None) -> dict[str, Any]:
+        """Rank, number of processes, and the device of this one; or one process alone on a given device."""
         trainer = self.trainer
+        if alone_on is not None or trainer is None:
+            return {"rank": 0, "world_size": 1, "device": torch.device(alone_on or "cpu")}
         return {"rank": trainer.global_rank, "world_size": trainer.world_size, "device": trainer.strategy.root_device}
 
     def _current_epoch(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from utils.cli.flag_types import AUTO
-from utils.cli.flags import flags_of
+from utils.cli.flags import as_words, flags_of
 from utils.cli.gcd_settings import default_estimator, recipe_defaults
 from utils.cli.methods import Method
 from utils.cli.settings import RECORDED
@@ -48,12 +48,8 @@ def reproduce_words(hparams: Mapping[str, Any], method: Method | None = None) ->
         given |= dict.fromkeys(("arch", "width", "image_size"))  # which say nothing of a backbone
     if hparams.get("num_unlabeled_estimated"):
         given["num_unlabeled_classes"] = AUTO
-    words = []
-    for name, value in given.items():
-        if value is None or (name in defaults and value == defaults[name] and name != "dataset"):
-            continue
-        words += [f"--{name}" if value else f"--no-{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
-    return words
+    given = {name: value for name, value in given.items() if name == "dataset" or value != defaults.get(name)}
+    return as_words({name: value for name, value in given.items() if value is not None})
 
 
 def reproduce_command(hparams: Mapping[str, Any], method: Method | None = None) -> str:

@@ -15,7 +15,7 @@ from utils import cli
 from utils.comparison.commands import OURS, Place, all_runs
 from utils.comparison.documents import MARK, refreshed
 from utils.comparison.driver import Driver
-from utils.comparison.protocols import Images, Method, as_words, chosen, read_protocols, require_images
+from utils.comparison.protocols import Images, Method, chosen, read_protocols, require_images
 from utils.comparison.published import SPLITS, published_protocol
 from utils.comparison.rows import read_rows
 from utils.errors import UserError
@@ -182,10 +182,6 @@ def test_the_page_of_protocols_says_their_hours():
     for name, protocol in PROTOCOLS.items():
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         assert row.endswith(f"| {len(protocol.seeds)} | {protocol.hours:g} |")
-
-
-def test_words_of_settings():
-    assert as_words({"a": True, "b": False, "c": 0.5}) == ["--a", "--no-b", "--c", "0.5"]
 
 
 def test_pretraining_belongs_to_what_starts_from_it(tmp_path):

@@ -15,7 +15,7 @@ from scripts import compare
 from tests.conftest import ROOT
 from utils import cli
 from utils.comparison.commands import Place, Run, all_runs
-from utils.comparison.published import SPLITS, as_settings, fetch, published_protocol
+from utils.comparison.published import SPLITS, fetch, published_protocol
 from utils.comparison.runs import Runner
 from utils.comparison.stopping import Stopped
 
@@ -37,11 +37,6 @@ def test_the_flags_are_those_of_the_scripts(split, tmp_path):
     assert args.pretrained.endswith(".cp")
     assert args.resume_from_checkpoint == "auto"
     assert cli.parse("pretrain", list(runs[0].words[1:])).max_epochs == 200
-
-
-def test_words_and_settings():
-    assert as_settings([]) == {}
-    assert as_settings(["--a", "1", "--b", "--no-c", "--d", "x"]) == {"a": "1", "b": True, "c": False, "d": "x"}
 
 
 HEEDS = """

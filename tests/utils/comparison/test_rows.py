@@ -1,9 +1,7 @@
 """Rows in one file that several processes add to, and tables of them."""
 
-import math
 import multiprocessing
 import re
-import statistics
 
 import pytest
 
@@ -11,7 +9,7 @@ from utils.comparison.commands import Place, all_runs, extraction_seconds
 from utils.comparison.documents import refreshed
 from utils.comparison.plots import dot_plot, require_picture
 from utils.comparison.protocols import Method, Protocol
-from utils.comparison.rows import FIRST, add_row, mean_and_deviation, read_rows
+from utils.comparison.rows import FIRST, add_row, read_rows
 from utils.comparison.selection import select
 from utils.comparison.tables import COLUMNS, markdown
 from utils.errors import UserError
@@ -146,12 +144,6 @@ def test_seconds_of_rows_that_extracted_stand_alone(tmp_path, extraction, cell):
         add_row(tmp_path / "a.csv", new)
     text = markdown(select(PROTOCOL, read_rows(tmp_path / "a.csv"), ["iic"], (0, 1, 2)), "go")
     assert f"| 50.0 ± 0.0 (2 of 3) |  |  | {cell} | 3 |" in text
-
-
-def test_mean_and_deviation():
-    values = [0.1, 0.4, 0.7, 0.2]
-    assert mean_and_deviation(values) == pytest.approx((statistics.mean(values), statistics.stdev(values)))
-    assert math.isnan(mean_and_deviation([3.0])[1])
 
 
 def test_seconds_of_features_are_read_from_what_a_command_prints():

@@ -99,11 +99,10 @@ class FeatureDataModule(NCDDataModule):
     ) -> FeatureEvalLoader:
         """Features with truth, as :meth:`NCDDataModule.evaluation_loader` shows images."""
         part, rows = self.evaluation_rows(name)
-        place = self._place() if device is None else {"rank": 0, "world_size": 1, "device": torch.device(device)}
         return FeatureEvalLoader(
             self.features[part],
             self.source_rows[part][rows],
             getattr(self, f"{part}_targets")[rows],
             batch_size=self.eval_batch_size,
-            **place,
+            **self._place(device),
         )
