@@ -41,7 +41,7 @@ def main(words=None) -> dict:
         def crops_of(spec) -> T.Compose:
             return T.Compose([T.RandomResizedCrop(spec.size, spec.crops[0].scale), T.RandomHorizontalFlip()])
 
-        plain_views = [T.Compose([*crops_of(view).transforms, *colours(T, view)]) for view in views]
+        plain_views = [T.Compose([*crops_of(view).transforms, *colours(T, spec, view)]) for view in views]
         plain_crops = [crops_of(view) for view in views]
         files = ViewFiles(paths, torch.zeros(args.images, dtype=torch.long).numpy(), views, seed=0)
 
@@ -84,7 +84,7 @@ def main(words=None) -> dict:
     return {"rows": rows}
 
 
-def colours(T, view) -> list:
+def colours(T, spec, view) -> list:
     """What follows the crop, with PIL, and the way to a normalised tensor."""
     jitter = view.jitter
     return [
@@ -92,7 +92,7 @@ def colours(T, view) -> list:
         T.RandomGrayscale(view.grayscale),
         T.RandomApply([T.GaussianBlur(view.blur.kernel_size, view.blur.sigma)], view.blur.p),
         T.ToTensor(),
-        T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        T.Normalize(spec.mean, spec.std),
     ]
 
 

@@ -4,12 +4,12 @@ import gc
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 
 import discover_step
 import measure
 import torch
 from gpu_right import Rows, flags_of_step, row
+from soak import resident
 
 
 def speed_of_discovery(args: Namespace) -> Rows:
@@ -109,5 +109,4 @@ def memory(args: Namespace) -> Rows:
         if args.device == "cuda":
             yield row(f"{precision}: left afterwards, MiB", torch.cuda.memory_allocated() / 2**20, below=128)
     if args.device == "cpu":
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        yield row("of this process, GiB", pages * 4096 / 2**30)
+        yield row("of this process, GiB", resident() / 2**10)

@@ -7,11 +7,8 @@ python benchmarks/startup.py
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import measure
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(words=None) -> dict:
@@ -40,7 +37,9 @@ def main(words=None) -> dict:
         }
 
         def runner(command):
-            return lambda: subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, check=False)
+            return lambda: subprocess.run(
+                [sys.executable, *command], cwd=measure.ROOT, capture_output=True, check=False
+            )
 
         seconds = measure.in_turns({name: runner(command) for name, command in commands.items()}, args.rounds)
     rows = [{"command": name, "seconds": value} for name, value in seconds.items()]

@@ -35,19 +35,14 @@ def main(words=None) -> dict:
     works = {name: lambda p=p: p(on_device[: args.batch_size], generator) for name, p in pipelines.items()}
 
     arrays = images.permute(0, 2, 3, 1).contiguous().numpy(), torch.zeros(count, dtype=torch.long).numpy()
-    loader = plain.plain_loader(*arrays, args.batch_size, args.workers, spec.mean, spec.std)
+    data = plain.PlainImages(*arrays, plain.cifar_views(spec.mean, spec.std))
+    keep = {"persistent_workers": True, "worker_init_fn": plain.one_thread}
+    loader = torch.utils.data.DataLoader(data, args.batch_size, num_workers=args.workers, **keep)
 
     def with_pil() -> None:
         for _ in loader:
             pass
 
-    loader = torch.utils.data.DataLoader(
-        loader.dataset,
-        args.batch_size,
-        num_workers=args.workers,
-        persistent_workers=True,
-        worker_init_fn=plain.one_thread,
-    )
     seconds = measure.in_turns(works | {"PIL": with_pil}, args.rounds, args.device)
     rates = {name: (count if name == "PIL" else args.batch_size) / value for name, value in seconds.items()}
     rows = [{"views": name, "images/s": rates[name]} for name in works]

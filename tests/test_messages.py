@@ -12,6 +12,8 @@ from PIL import Image
 
 from tests.utils.data.makers import pixels
 from utils import cli, files, torch_files
+from utils.cli.flags import FAMILIES
+from utils.cli.parser import MAINS
 from utils.data.containers import SourceRequest
 from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.images import read_image, shorter_side
@@ -67,6 +69,7 @@ def test_a_damaged_checkpoint_is_told_in_whole_words(tmp_path):
         ("discover", "--factor_kd", "--factor_kd is a flag of baselines/rkd.py"),
         ("discover", "--rampup_length", "is a flag of the methods of baselines/ on pairs of images"),
         ("discover", "--pca", "scripts/estimate_classes.py, baselines/kmeans.py, baselines/semi_kmeans.py"),
+        ("discover", "--out", "main_evaluate.py, scripts/visualization.py, scripts/draw_confusion_matrix.py"),
         ("discover", "--factor_intra", "is a flag of main_discover_inter_intra.py, main_discover_intra.py"),
         ("discover", "--max_epoch", "unknown flag '--max_epoch'; did you mean --max_epochs?"),
         ("discover", "--nothing_like_it", "see --help"),
@@ -78,6 +81,12 @@ def test_a_flag_of_another_main(capsys, stage, flag, hint):
     error = capsys.readouterr().err
     assert hint in error
     assert error.count("\n") == 1
+
+
+def test_a_hint_knows_the_mains_of_every_stage():
+    assert MAINS.keys() == {
+        stage for family in FAMILIES for rows in family.values() for row in rows for stage in row.stages
+    }
 
 
 def test_an_unknown_dataset_hints_at_folder_and_npz(tmp_path):

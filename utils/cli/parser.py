@@ -18,12 +18,13 @@ from utils.cli.settings import check, check_new_run, dependent_defaults, factor_
 from utils.cli.trainer_arguments import trainer_arguments
 from utils.errors import UserError, printable
 
-MAINS = {  # stage -> its main, or one of them
+MAINS = {  # stage -> its main, or one of them, or its scripts
     "pretrain": "main_pretrain.py",
     "discover": "main_discover.py",
     "gcd": "main_discover_gcd.py",
     "features": "scripts/estimate_classes.py, baselines/kmeans.py, baselines/semi_kmeans.py",
     "evaluate": "main_evaluate.py",
+    "figures": "scripts/visualization.py, scripts/draw_confusion_matrix.py, scripts/compute_misclassification.py",
     "predict": "main_predict.py",
     "disentangle": "train.py",
     "cluster": "evaluate.py",

@@ -114,7 +114,7 @@ class DatasetSpec:
         views: from another image size to the five settings above.
         contrastive: from size, jitter strength and blur to the view of contrastive disentangling.
         half_batches: whether a batch is half labelled and half unlabelled (ImageNet) or one shuffled stream.
-        defaults: flag -> default, for each stage (``pretrain``, ``discover``), where they are not the seed's.
+        defaults: flag -> default, for each stage (``pretrain``, ``discover``, ``gcd``), where they are not the seed's.
     """
 
     name: str

@@ -97,9 +97,9 @@ def contact_sheet(
                 draw.rectangle((x, y, x + side - 1, y + side - 1), fill="white")
             image = _fitted(tile.image, side)
             page.paste(image, (x + (side - image.width) // 2, y + (side - image.height) // 2))
-            lines = [text for text in (tile.caption, _ending(tile.name, side, small)) if text]
-            for turn, text in enumerate(lines):
-                draw.text((x, y + side + 4 + turn * LINE), _beginning(text, side, small), "black", font=small)
+            lines = _cut(tile.caption, side, small, end=False), _cut(tile.name, side, small, end=True)
+            for turn, text in enumerate(filter(None, lines)):
+                draw.text((x, y + side + 4 + turn * LINE), text, "black", font=small)
         top += count * row + GAP // 2
     return page
 
@@ -122,24 +122,13 @@ def _fitted(image: np.ndarray, side: int) -> Image.Image:
     return picture.resize(tuple(size), Image.Resampling.LANCZOS)
 
 
-def _beginning(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """As much of the beginning as fits."""
+def _cut(text: str, width: int, font: ImageFont.FreeTypeFont, end: bool) -> str:
+    """As much of the beginning as fits, or of the end, which tells the files of a series apart."""
     text = printable(text)
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
-def _ending(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """As much of the end as fits: it tells the files of a series apart."""
-    text = printable(text)
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength("…" + text) > width:
-        text = text[1:]
-    return "…" + text
+    shorter = ("…" + text[n:] if end else text[:-n] + "…" for n in range(1, len(text)))
+    return next((shown for shown in shorter if font.getlength(shown) <= width), "…")
 
 
 def _lines(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:

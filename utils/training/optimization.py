@@ -1,4 +1,4 @@
-"""SGD with warm-up and cosine decay, as both stages use it."""
+"""SGD with warm-up and cosine decay, as pretraining and both kinds of discovery use it."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torchvision.transforms.functional as tv
 from PIL import Image
 
 from tests.utils.data.makers import encoded, pixels
@@ -68,11 +69,13 @@ def test_list_images(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (20, 20), (7, 300), (21, 20)])
-@pytest.mark.parametrize("size", [7, 20, 33])
-def test_to_square(shape, size):
+# Sizes whose halves torchvision rounds as we do.
+@pytest.mark.parametrize(("shape", "size"), [((20, 20), 33), ((7, 300), 20), ((300, 7), 33), ((21, 20), 7)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_to_square_is_resize_and_centre_crop(shape, size, interpolation):
     image = Image.fromarray(pixels(*shape, 3))
-    assert to_square(image, size).shape == (size, size, 3)
+    theirs = tv.center_crop(tv.resize(image, size, tv.InterpolationMode(interpolation)), [size, size])
+    assert (to_square(image, size, interpolation) == np.asarray(theirs)).all()
 
 
 def test_to_square_keeps_the_centre():

@@ -27,7 +27,7 @@ def test_words_are_parted_by_a_space_that_can_be_seen():
 @pytest.mark.parametrize("name", ["IMG_20230504_123107_holiday_0012.jpg", "W" * 200 + "0012.jpg", "a\nb_0012.jpg"])
 def test_a_long_name_keeps_its_end_and_fits(name):
     font = sheets._font(11)
-    shown = sheets._ending(name, SIDE, font)
+    shown = sheets._cut(name, SIDE, font, end=True)
     assert shown.endswith("0012.jpg")
     assert font.getlength(shown) <= SIDE
     assert "\n" not in shown

@@ -63,7 +63,7 @@ def plot_heads(losses: np.ndarray, accuracies: dict[str, np.ndarray], best_head:
     """Cluster loss of every head, by which the best one is chosen, beside their accuracies; a matplotlib figure.
 
     Args:
-        losses: (H,) cluster loss, mean over the last training epoch.
+        losses: (H,) cluster loss, summed over the last training epoch.
         accuracies: title -> (H,) in 0..1; empty without truth.
         best_head: the chosen one, drawn in another colour.
     """
