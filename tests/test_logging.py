@@ -127,6 +127,17 @@ def test_wandb_that_is_not_installed_is_one_line(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().out == "W&B is not installed: metrics go to metrics.csv alone\n"
 
 
+def test_wandb_that_does_not_start_is_one_line_even_where_it_says_nothing(monkeypatch, tmp_path, capsys):
+    wandb = pytest.importorskip("wandb")
+
+    def fail(**settings):
+        raise OSError
+
+    monkeypatch.setattr(wandb, "init", fail)
+    assert wandb_logger(tmp_path / "run", "ncd", offline=True) == []
+    assert capsys.readouterr().out == "W&B could not start (OSError): metrics go to metrics.csv alone\n"
+
+
 def test_csv_has_one_row_an_epoch_and_resumes(tmp_path):
     logger = CSVLogger(tmp_path)
     logger.log_metrics({"epoch": 0, "val/acc": 0.5}, step=3)
