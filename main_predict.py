@@ -61,13 +61,18 @@ def main(args) -> int:
     print(f"predictions {out}: {len(paths) - len(errors):,} images")
     if predictions is not None and args.sheets:
         failed = predict_folder.write_sheets(predictions, paths, names, Path(args.sheets), discoverer.num_labeled)
-        print(f"sheets      {args.sheets}{f': {len(failed):,} failed' * bool(failed)}")
+        print(f"sheets      {args.sheets}{_failures(failed)}")
     if predictions is not None and args.copy_into:
-        copied = predict_folder.copy_sorted(predictions, paths, names, Path(args.copy_into))
-        print(f"sorted      {args.copy_into}: {len(predictions) - copied:,} hard links, {copied:,} copies")
+        copied, lost = predict_folder.copy_sorted(predictions, paths, names, Path(args.copy_into))
+        linked, failed = len(predictions) - copied - len(lost), failed | lost
+        print(f"sorted      {args.copy_into}: {linked:,} hard links, {copied:,} copies{_failures(lost)}")
     if errors:
         print(f"unreadable  {unreadable}: {len(errors):,} files")
     return 1 if errors or failed else 0
+
+
+def _failures(failed: dict[str, str]) -> str:
+    return f", {len(failed):,} failed" if failed else ""
 
 
 if __name__ == "__main__":

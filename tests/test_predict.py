@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -134,6 +135,39 @@ def test_a_sorted_copy_and_sheets(tiny_run, photos, tmp_path):
         run(*flags, "--copy_into", copies)
 
 
+def copies_of(paths, folder):
+    """What ``copy_sorted`` makes of images that are all of one class."""
+    from utils.inference import predict_folder
+
+    count = len(paths)
+    predictions = SimpleNamespace(labels=np.arange(count), output=np.zeros(count, int))
+    return predict_folder.copy_sorted(predictions, list(map(str, paths)), ["cat"], folder)
+
+
+def test_long_names_stay_two(photos, tmp_path):
+    name = "é" * 125 + ".png"  # 254 bytes
+    paths = [photos / name, photos / "deep" / name]
+    for path in paths:
+        path.write_bytes((photos / "a.png").read_bytes())
+    assert copies_of(paths, tmp_path / "sorted") == (0, {})
+    assert len(list((tmp_path / "sorted" / "cat").iterdir())) == 2
+
+
+def test_a_copy_is_whole_or_not_there(photos, tmp_path, monkeypatch):
+    from utils.inference import predict_folder
+
+    def full(source, target):
+        target.write_bytes(b"a part")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(predict_folder.os, "link", lambda *args: (_ for _ in ()).throw(OSError("another disk")))
+    monkeypatch.setattr(predict_folder.shutil, "copy2", full)
+    copied, failed = copies_of([photos / "a.png"], tmp_path / "sorted")
+    assert copied == 0
+    assert list(failed) == [f"the copy of {photos / 'a.png'}"]
+    assert not list((tmp_path / "sorted" / "cat").iterdir())
+
+
 def test_two_files_of_one_name_stay_two_and_copies_replace_links(tiny_run, photos, tmp_path, monkeypatch):
     from utils.inference import predict_folder
 
@@ -148,7 +182,7 @@ def test_two_files_of_one_name_stay_two_and_copies_replace_links(tiny_run, photo
     object.__setattr__(twice, "labels", np.array([0, 1]))
     monkeypatch.setattr(predict_folder.os, "link", lambda *args: (_ for _ in ()).throw(OSError("another disk")))
     names = [f"class{i}" for i in range(10)]
-    assert predict_folder.copy_sorted(twice, paths, names, tmp_path / "sorted") == 2
+    assert predict_folder.copy_sorted(twice, paths, names, tmp_path / "sorted") == (2, {})
     copies = sorted((tmp_path / "sorted").rglob("*.png"))
     assert [path.name for path in copies] == ["a-2.png", "a.png"]
     assert copies[0].read_bytes() == (photos / "deep" / "a.png").read_bytes()

@@ -13,7 +13,9 @@ import main_predict
 from tests.conftest import tiny_discovery, tiny_pretraining
 from tests.utils.data.makers import pixels
 from utils import cli
+from utils.errors import UserError
 from utils.report import discovery_report, figures
+from utils.report.collect import Collection
 from utils.report.page import escape
 
 STRANGE = [os.fsdecode(b"caf\xe9"), "new\nline", "\x1b[31mred", "tab\there", "$x_{$", "plain"]
@@ -103,6 +105,25 @@ def test_a_figure_that_fails_leaves_the_page(tiny_run, tmp_path, monkeypatch, ca
     assert 'id="heads"' in page
     assert 'class="tile"' in page
     assert f"warning: {heading} failed (RuntimeError: no room); the rest goes on" in capsys.readouterr().out
+
+
+def test_an_image_that_is_gone_is_gray_and_lists_of_an_older_run_go(tiny_run, tmp_path, monkeypatch, capsys):
+    from utils.inference import evaluate_checkpoint
+
+    def gone(self, name, row, side):
+        raise UserError(f"the image {name} {row} cannot be read")
+
+    monkeypatch.setattr(Collection, "picture", gone)
+    monkeypatch.setattr(discovery_report.clusters, "pair_sheets", lambda found: [])
+    checkpoint, old = tmp_path / "last.ckpt", tmp_path / "figures" / "confused-pairs.csv"
+    checkpoint.write_bytes((tiny_run[0] / "last.ckpt").read_bytes())
+    old.parent.mkdir()
+    old.write_text("of another run")
+    evaluate_checkpoint.evaluate(cli.parse("evaluate", ["--checkpoint", str(checkpoint), "--report"]))
+    assert "Not drawn" not in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "figures" / "clusters.csv").is_file()
+    assert not old.exists()
+    assert "cannot be read; it is gray in the report" in capsys.readouterr().out
 
 
 def test_a_failing_picture_at_the_end_leaves_the_metrics(tmp_path, monkeypatch, capsys):

@@ -144,11 +144,11 @@ def test_contrastive_evaluation_spares_what_is_there(tmp_path, name):
         (tiny_disentangling, "model_dir"),
     ],
 )
-@pytest.mark.parametrize("place", ["file", "file/deeper", "/proc/none"])
+@pytest.mark.parametrize("place", ["file", "file/deeper", "/proc/none", "n" * 256])
 def test_training_finds_what_cannot_be_written_before_the_data(tmp_path, monkeypatch, run, flag, place):
     monkeypatch.setattr("utils.experiment.get_datamodule", lambda *args: pytest.fail("work began"))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=rf"--{flag} .*(is a file|cannot be written \(.*\))"):
+    with pytest.raises(UserError, match=rf"--{flag} .*(is a file|cannot be written \(.*\)|longer than 255 bytes)"):
         run(tmp_path, f"--{flag}", str(tmp_path / place))
 
 

@@ -12,6 +12,7 @@ from utils.errors import UserError
 from utils.files import csv_text, special_kind
 
 PROBE = 1 << 16  # bytes that have to fit
+LONGEST_NAME = 255  # bytes of a file's name
 BEGINNING = 1 << 12  # bytes of a file that tell whose it is
 PNG = b"\x89PNG"
 
@@ -72,11 +73,11 @@ def require_target(
         UserError: saying what is there, or why nothing can be written.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"--{flag} {path} is a folder; give the name of a file")
     if kind := special_kind(path):
         raise UserError(f"--{flag} {path} is a {kind}; give the name of a file")
-    if path.is_file():
+    if os.path.isfile(path):
         if read and os.path.exists(read) and path.samefile(read):
             raise UserError(f"--{flag} {path} is the file that is read; choose another")
         if own and not force and not _recognised(own, path):
@@ -94,7 +95,7 @@ def require_folder(flag: str, folder: str | Path) -> None:
         UserError: saying why.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise UserError(f"--{flag} {folder} is a file; give a folder")
     _probe(f"--{flag} {folder}", folder, "probe")
 
@@ -138,13 +139,15 @@ def _recognised(own: Own, path: Path) -> bool:
 
 def _nearest(folder: Path) -> Path:
     """The folder, or where it is to come the nearest one above that is there."""
-    while not folder.exists() and folder != folder.parent:
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
     return folder
 
 
 def _probe(what: str, folder: Path, name: str) -> None:
     """Write and remove a file in the folder, or in the nearest one above that is there."""
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in (*folder.parts, name)):
+        raise UserError(f"{what}: a name is longer than {LONGEST_NAME} bytes; choose a shorter one")
     probe = _nearest(folder) / f".{name}.{os.getpid()}.tmp"
     try:
         with open(probe, "wb") as file:

@@ -103,7 +103,8 @@ def read_image(path: str | Path, side: int | None = None) -> Image.Image:
     more: a photograph of a camera is decoded in a tenth of the time.
 
     Gray, palette, CMYK and transparent images are converted (transparency is dropped); of 16-bit gray the upper
-    eight bits are kept, where Pillow's own conversion would clip.
+    eight bits are kept, where Pillow's own conversion would clip. Pixels of 32 bits have no range that is known: of
+    integers up to 255 are taken as they are, up to 65535 as 16 bits; what goes beyond, and fractions, are refused.
 
     Raises:
         UserError: for a file that cannot be decoded, naming it.
@@ -113,13 +114,20 @@ def read_image(path: str | Path, side: int | None = None) -> Image.Image:
             if side is not None:
                 opened.draft(None, (side, side))
             image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I"):
-                image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+            if image.mode[0] in "IF":
+                image = Image.fromarray(_eight_bits(np.asarray(image)))
             if image.mode == "P":
                 image = image.convert("RGBA")
             return image.convert("RGB")
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files
         raise _unreadable(path, error) from error
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(f"{pixels.dtype} from {pixels.min():g} to {pixels.max():g}, convert it to 8 bits")
+    wide = pixels.dtype.itemsize == 2 or pixels.max() > 255
+    return (pixels >> 8 if wide else pixels).astype(np.uint8)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from utils.report.sheets import (
     save_sheet,
     typical_and_doubtful,
 )
-from utils.targets import NETWORK, require_different, require_folder, require_target, table_with
+from utils.targets import LONGEST_NAME, NETWORK, require_different, require_folder, require_target, table_with
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.spec import BackboneData
 
@@ -166,37 +166,48 @@ def _tile(path: str, probability: float) -> Tile:
     return Tile(thumbnail(path, SIDE), f"{probability:.2f}", name=os.path.basename(path))
 
 
-def copy_sorted(predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path) -> int:
+def copy_sorted(
+    predictions: Predictions, paths: Sequence[str], names: Sequence[str], folder: Path
+) -> tuple[int, dict[str, str]]:
     """Every image below ``<folder>/<class>/``, a hard link where the file system can, else a copy.
 
     Two files of one name and class keep both: the second becomes ``<name>-2``. Nothing is moved or deleted.
 
     Returns:
-        how many had to be copied.
-
-    Raises:
-        UserError: with how many could not be copied; the others are.
+        how many had to be copied, and name of a copy that failed -> the reason.
     """
-    copied, failed = 0, Attempts()
+    copied, attempt = 0, Attempts()
     for row, output in zip(predictions.labels, predictions.output, strict=True):
-        source = Path(paths[row]).resolve()  # a link to an image becomes the image
-        wanted = folder / names[output] / Path(paths[row]).name
-        target, turn = wanted, 2
-        while target.exists():
-            target, turn = wanted.with_name(f"{wanted.stem}-{turn}{wanted.suffix}"), turn + 1
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            copied += failed(f"the copy of {paths[row]}", partial(_copy, source, target), False)
-    if failed.failed:
-        raise UserError(f"--copy_into {folder}: {len(failed.failed):,} of {len(predictions):,} images are not there")
-    return copied
+        place = partial(_placed, Path(paths[row]), folder / names[output])
+        copied += attempt(f"the copy of {paths[row]}", place, False)
+    return copied, attempt.failed
 
 
-def _copy(source: Path, target: Path) -> bool:
-    shutil.copy2(source, target)
+def _placed(path: Path, folder: Path) -> bool:
+    """Put an image into a folder, whole or not at all; whether it had to be copied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source, target = path.resolve(), _free(folder / path.name)  # a link to an image becomes the image
+    try:
+        os.link(source, target)
+        return False
+    except OSError:  # another disk, or a file system without links
+        beside = folder / f".{os.getpid()}.tmp"
+    try:
+        shutil.copy2(source, beside)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
     return True
+
+
+def _free(wanted: Path) -> Path:
+    """The path, or the first of ``<name>-2``, ``<name>-3`` … that is not there, cut to the length of a name."""
+    target, turn = wanted, 2
+    while target.exists():
+        end = f"-{turn}{wanted.suffix}"
+        stem = os.fsencode(wanted.stem)[: LONGEST_NAME - len(os.fsencode(end))]
+        target, turn = wanted.with_name(os.fsdecode(stem) + end), turn + 1
+    return target
 
 
 def write_errors(errors: dict[int, str], paths: Sequence[str], path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.distributed import say
+from utils.errors import UserError, printable
 from utils.evaluation.metrics import table_mapping
 from utils.files import csv_text, write_text, write_whole
 from utils.report.collect import Collection
@@ -140,10 +142,19 @@ def _sheet(
             wrong = right >= 0 and truth and part.labels[row] != right
             caption = f"✗ {truth}" if wrong else truth
             color = (NOVEL if wrong else KNOWN) if right >= 0 and truth else None
-            images.append(Tile(found.picture(place, row, side), caption, color, Path(file).name))
+            images.append(Tile(_picture(found, place, row, side), caption, color, Path(file).name))
         if images:
             tiles.append((heading, images))
     return Sheet(*names, tiles, table)
+
+
+def _picture(found: Collection, place: str, row: int, side: int) -> np.ndarray:
+    """The image, or gray where its file is no longer there or no longer an image."""
+    try:
+        return found.picture(place, row, side)
+    except UserError as error:
+        say(f"warning: {printable(str(error))}; it is gray in the report")
+        return np.full((side, side, 3), 128, np.uint8)
 
 
 def save_sheets(sheets: Sequence[Sheet], folder: Path, name: str) -> None:

@@ -33,6 +33,25 @@ def test_png_modes(tmp_path, mode):
 
 
 @pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (np.array([[0, 200]], np.int32), [0, 200]),
+        (np.array([[0, 257 * 200]], np.int32), [0, 200]),
+        (np.array([[0.0, 1.0]], np.float32), "float32 from 0 to 1, convert it to 8 bits"),
+        (np.array([[0, 70000]], np.int32), "int32 from 0 to 70000, convert"),
+        (np.array([[-1, 5]], np.int32), "int32 from -1 to 5, convert"),
+    ],
+)
+def test_pixels_of_32_bits(tmp_path, pixels, expected):
+    Image.fromarray(pixels).save(tmp_path / "a.tiff")
+    if isinstance(expected, str):
+        with pytest.raises(UserError, match=rf"a\.tiff cannot be read \({expected}"):
+            read_image(tmp_path / "a.tiff")
+    else:
+        assert np.asarray(read_image(tmp_path / "a.tiff"))[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize(
     ("orientation", "bright"), [(1, "left"), (3, "right"), (6, "top"), (8, "bottom"), (2, "right")]
 )
 def test_exif_orientation(tmp_path, orientation, bright):

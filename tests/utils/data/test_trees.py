@@ -118,6 +118,15 @@ def test_empty_class_folder(tmp_path):
         load_source(SourceRequest("folder", tmp_path))
 
 
+@pytest.mark.parametrize("other", ["Café", "cafe\N{COMBINING ACUTE ACCENT}"])
+def test_classes_of_one_name(tmp_path, other):
+    write_folder(tmp_path)
+    for part, name in (("train", "café"), ("test", other)):
+        (tmp_path / part / name).mkdir(parents=True)
+    with pytest.raises(UserError, match="are of one name; rename one folder"):
+        load_source(SourceRequest("folder", tmp_path))
+
+
 def test_damaged_image_in_folder(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "unlabeled" / "mixed" / "3.png").write_bytes(b"damaged")

@@ -1,6 +1,7 @@
 """A folder of one's own images: ``train/<class>/*``, ``test/<class>/*`` and ``unlabeled/*``, the last two optional."""
 
 import os
+import unicodedata
 from pathlib import Path
 from statistics import median_low
 
@@ -35,6 +36,7 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
     for part in ("train", "test"):
         passed_over |= dict.fromkeys(_loose_images(root / part), "in no class folder")
     class_names = tuple(sorted({*train_names, *test_names}))
+    _require_different(class_names, root)
     train_paths, train_labels = _classes(root / "train", train_names, class_names, passed_over)
     test_paths, test_labels = _classes(root / "test", test_names, class_names, passed_over)
     train_paths += unlabeled
@@ -56,6 +58,15 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
         train_paths=train_paths,
         test_paths=test_paths,
     )
+
+
+def _require_different(names: tuple[str, ...], root: Path) -> None:
+    """Refuse classes whose names differ in case or in the form of Unicode alone, as after a move between systems."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if other != name:
+            raise UserError(f"the classes {other!a} and {name!a} in {root} are of one name; rename one folder")
 
 
 def _loose_images(folder: Path) -> list[str]:
