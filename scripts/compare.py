@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
             raise UserError(f"--{name} is {value} but must be {must}")
     known = protocols.read_protocols(args.protocols)
     if args.list:
-        print(listing(known, args.results))
+        print(listing(known, args))
         return 0
     if args.docs:
         write_documents(known, args.results)
@@ -84,16 +84,17 @@ def main(args: argparse.Namespace) -> int:
     return run(args, protocol, methods, seeds, table)
 
 
-def listing(known: dict, results: Path) -> str:
+def listing(known: dict, args: argparse.Namespace) -> str:
     """A line for each protocol."""
     from utils.comparison.rows import read_rows
     from utils.comparison.selection import select
 
     lines = []
     for name, protocol in known.items():
-        there = select(protocol, read_rows(results / f"{name}.csv"), list(protocol.methods), protocol.seeds)
-        rows = f"{len(there.rows):3} of {len(there.names) * len(there.seeds):3} rows"
-        lines.append(f"{name:24} {protocol.hours:5g} hours  {rows}  {protocol.about}")
+        rows, folder = read_rows(args.results / f"{name}.csv"), folder_of(args.log_dir, name)
+        there = select(protocol, rows, list(protocol.methods), protocol.seeds, folder=folder)
+        count = f"{len(there.rows):3} of {there.wanted:3} rows"
+        lines.append(f"{name:24} {protocol.hours:5g} hours  {count}  {protocol.about}")
     return "\n".join([*lines, f"and the published runs of {', '.join(published.SPLITS)}"])
 
 
@@ -120,13 +121,19 @@ def show(
 
     if args.plot:
         require_picture(args.plot)
-    selection = select(protocol, read_rows(table), methods, seeds, args.more)
+    folder = folder_of(args.log_dir, protocol.name, args.more)
+    selection = select(protocol, read_rows(table), methods, seeds, args.more, folder)
     if args.table:
         print(markdown(selection, running(args)))
     if args.plot:
         dot_plot(protocol.name, selection, args.plot)
         print("\n".join([*([] if args.table else selection.left_out()), f"the picture is {args.plot}"]))
     return 0
+
+
+def folder_of(log_dir: Path, protocol: str, more: str = "") -> Path:
+    """Where the runs of a protocol have their files."""
+    return log_dir.resolve() / "-".join([protocol, *more.replace("-", "").replace("/", "_").split()])
 
 
 def running(args: argparse.Namespace) -> str:
@@ -156,10 +163,10 @@ def run(
             return ended(stopped, args)
     rehearsal = protocol.name in published.SPLITS and args.more  # whatever data there are
     images = protocols.require_images(protocol.images, args.data_dir) if protocol.images and not rehearsal else ""
-    folder = args.log_dir.resolve() / "-".join([protocol.name, *args.more.replace("-", "").replace("/", "_").split()])
+    folder = folder_of(args.log_dir, protocol.name, args.more)
     place = Place(args.data_dir.resolve(), args.feature_cache.resolve(), folder, args.threads, args.more, images)
     driver = Driver(protocol, all_runs(protocol, methods, seeds, place), place, table)
-    driver.require_same_settings()
+    driver.require_comparable()
     require_folder("results", args.results)
     require_folder("log_dir", folder)
     code = 0
@@ -173,7 +180,8 @@ def run(
         print("\n".join(f"  {name}: {why}" for name, why in driver.failed.items()))
         return code or 1
     if not code:
-        print(f"all {len(driver.runs)} runs are in {table}")
+        done = driver.finished()
+        print(f"all {sum(run.key in done for run in driver.runs)} runs are in {table}")
     return code
 
 

@@ -14,6 +14,7 @@ from utils.files import take_lock, write_text
 
 WAIT = 1.0  # seconds between two looks at a lock
 TAIL = 4000  # bytes of a failed run's output in which its last line is looked for
+SAME = ("settings", "pretrained", "images")  # what one run's attempts have in common
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Attempts:
         commits: that the attempts ran at.
         since: when the attempt began that nobody has seen end.
         settings: digest of the flags that the first of them had.
+        pretrained: digest of the pretraining that it started from.
+        images: digest of the data.
         finished: whether the last of them ended well.
     """
 
@@ -35,32 +38,47 @@ class Attempts:
     commits: list[str] = field(default_factory=list)
     since: float | None = None
     settings: str | None = None
+    pretrained: str | None = None
+    images: str | None = None
     finished: bool = False
+
+    @classmethod
+    def kept(cls, run: Run) -> "Attempts":
+        """Those of a run as they are kept; none where there is no file.
+
+        Raises:
+            UserError: for a file that is damaged.
+        """
+        path = run.output.with_suffix(".json")
+        try:
+            return cls(path, **json.loads(path.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return cls(path)
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}); remove it") from None
 
     @classmethod
     def read(cls, run: Run) -> "Attempts":
         """Those of a run; an attempt that was killed with its driver lasted until the last sign of it.
 
         Raises:
-            UserError: for attempts with other flags, from whose checkpoint another run would go on.
+            UserError: for attempts of what would be another run, which would go on from their checkpoint.
         """
-        path = run.output.with_suffix(".json")
-        try:
-            found = cls(path, **json.loads(path.read_text()))
-        except FileNotFoundError:
-            return cls(path, settings=run.settings)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error}); remove it") from None
-        if (found.settings or run.settings) != run.settings:
-            raise UserError(f"{path} is of a run with other flags: remove {path.with_suffix('')}*, or give --log_dir")
+        found = cls.kept(run)
+        path = found.path
+        if any(getattr(found, name) not in (None, "", getattr(run, name)) for name in SAME):
+            raise UserError(
+                f"{path} is of a run with other flags, pretraining or images: remove {path.with_suffix('')}*, or give "
+                "--log_dir"
+            )
         if found.since is not None:
             found.seconds += max(0.0, _last_sign(path, run) - found.since)
             found.cpu_seconds, found.since = None, None
         return found
 
-    def begin(self, commit: str, settings: str) -> None:
+    def begin(self, commit: str, run: Run) -> None:
         """Written before the command starts, so that an attempt whose end nobody sees is known."""
-        self.settings, self.finished = settings, False
+        self.settings, self.pretrained, self.images, self.finished = run.settings, run.pretrained, run.images, False
         self.commits = [*dict.fromkeys([*self.commits, commit])]
         self.since = time.time()
         self._write()

@@ -46,8 +46,9 @@ class Run:
         words: of the command line, after the interpreter.
         metrics: the file that it leaves.
         output: the file for what it prints.
-        pretrained: whether it starts from its seed's pretraining.
+        pretrained: digest of its seed's pretraining, if it starts from it.
         weights: the file that it leaves for others, if it is the pretraining.
+        images: digest of the data.
     """
 
     method: str
@@ -55,12 +56,18 @@ class Run:
     words: tuple[str, ...]
     metrics: Path
     output: Path
-    pretrained: bool = False
+    pretrained: str | None = None
     weights: Path | None = None
+    images: str = ""
 
     @property
     def name(self) -> str:
         return f"{self.method}-seed{self.seed}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Method and seed, as in a row."""
+        return self.method, str(self.seed)
 
     @property
     def leaves(self) -> bool:
@@ -93,17 +100,10 @@ def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], p
         )
     runs: list[Run] = []
     for seed in seeds:
-        weights = None
-        if protocol.pretrains(methods):
-            runs.append(_pretraining(protocol, seed, place))
-            weights = runs[-1].weights
-        runs += [_method(protocol, method, seed, place, weights) for method in methods]
+        start = _pretraining(protocol, seed, place) if protocol.pretrains(methods) else None
+        runs += [start] if start else []
+        runs += [_method(protocol, method, seed, place, start) for method in methods]
     return runs
-
-
-def digests(runs: Sequence[Run]) -> dict[tuple[str, str], str]:
-    """Method and seed, as in a row -> digest of the command."""
-    return {(run.method, str(run.seed)): run.settings for run in runs}
 
 
 def _common(protocol: Protocol, name: str, seed: int, place: Place) -> dict[str, Any]:
@@ -125,24 +125,25 @@ def _pretraining(protocol: Protocol, seed: int, place: Place) -> Run:
     weights = Path(args.checkpoint_dir) / f"{cli.run_name(args, 'pretrain')}.cp"
     metrics = place.folder / name / "metrics.json"
     output = place.folder / f"{name}.txt"
-    return Run(PRETRAINING, seed, (PRETRAINING_MAIN, *words), metrics, output, weights=weights)
+    return Run(PRETRAINING, seed, (PRETRAINING_MAIN, *words), metrics, output, weights=weights, images=place.images)
 
 
-def _method(protocol: Protocol, method: str, seed: int, place: Place, weights: Path | None) -> Run:
+def _method(protocol: Protocol, method: str, seed: int, place: Place, start: Run | None) -> Run:
     entry, name = protocol.methods[method], f"{method}-seed{seed}"
-    weights = weights if entry.pretrained else None
+    start = start if entry.pretrained else None
     settings = _common(protocol, name, seed, place)
     metrics = place.folder / name / "metrics.json"
     more = place.more.split()
     if entry.trains:
         settings |= {**protocol.training, **entry.settings, **TRAINING, "report": False, "comment": f"seed{seed}"}
-        settings |= {"pretrained": weights} if weights else {}
+        settings |= {"pretrained": start.weights} if start else {}
     else:
-        settings |= {**entry.settings, **({"checkpoint": weights} if weights else {})}
+        settings |= {**entry.settings, **({"checkpoint": start.weights} if start else {})}
         metrics = place.folder / name / Path(entry.main).stem / "metrics.json"
         more = _of_stage(place.more, {flag.name for flag in flags_of("features")})
     words = (entry.main, *as_words(settings), *more)
-    return Run(method, seed, words, metrics, place.folder / f"{name}.txt", weights is not None)
+    pretrained = start.settings if start else None
+    return Run(method, seed, words, metrics, place.folder / f"{name}.txt", pretrained, images=place.images)
 
 
 def _of_stage(more: str, known: set[str]) -> list[str]:

@@ -6,12 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from utils.comparison.attempts import Attempts, last_line, run_lock
-from utils.comparison.commands import Place, Run, digests
+from utils.comparison.commands import Place, Run, all_runs
 from utils.comparison.protocols import PRETRAINING, Protocol
-from utils.comparison.rows import Row, add_row, numbers, outdated, read_rows
+from utils.comparison.rows import Row, add_row, numbers, read_rows
 from utils.comparison.runs import Runner, row_of
+from utils.comparison.selection import missing, named, of_other_images, outdated
 from utils.comparison.tables import shown
-from utils.errors import UserError, listed
+from utils.errors import UserError
 
 
 class Driver:
@@ -28,20 +29,26 @@ class Driver:
         self.protocol, self.runs, self.place, self.table = protocol, runs, place, table
         self.failed: dict[str, str] = {}
 
-    def finished(self) -> set[tuple[str, int]]:
+    def finished(self) -> set[tuple[str, str]]:
         """Method and seed of all rows that are there."""
-        return {(row["method"], int(row["seed"])) for row in self._rows()}
+        return {(row["method"], row["seed"]) for row in self._rows()}
 
-    def require_same_settings(self) -> None:
-        """Refuse to add to rows of other flags than the runs have.
+    def require_comparable(self) -> None:
+        """Refuse to add to rows of other flags than the protocol has, for these seeds, or of other images.
 
         Raises:
             UserError: naming them.
         """
-        if other := [f"{row['method']} {row['seed']}" for row in outdated(self._rows(), digests(self.runs))]:
+        rows, seeds = self._rows(), sorted({run.seed for run in self.runs})
+        if other := outdated(rows, all_runs(self.protocol, list(self.protocol.methods), seeds, self.place)):
             raise UserError(
-                f"{self.table} holds rows of other flags than the protocol has now: {listed(other)}; remove them, "
-                "or give another folder as --results"
+                f"{self.table} holds rows of other flags than the protocol has now, for them or for their "
+                f"{PRETRAINING}: {named(other)}; remove them, or give another folder as --results"
+            )
+        if other := of_other_images(rows, self.place.images):
+            raise UserError(
+                f"{self.table} holds rows of other images than {self.place.data_dir} does: {named(other)}; give their "
+                "--data_dir, or another folder as --results"
             )
 
     def _rows(self) -> list[Row]:
@@ -69,13 +76,13 @@ class Driver:
 
     def _done(self, run: Run) -> bool:
         """Whether it has a row, and the files that others need; rows may have come from another machine."""
-        return (run.method, run.seed) in self.finished() and run.leaves
+        return run.key in self.finished() and run.leaves
 
     def _wanted(self, run: Run) -> bool:
         """Pretraining is for the methods that start from it: without one that is missing it is not needed."""
         if run.method != PRETRAINING:
             return True
-        waiting = {(other.method, other.seed) for other in self.runs if other.seed == run.seed and other.pretrained}
+        waiting = {other.key for other in self.runs if other.seed == run.seed and other.pretrained}
         return bool(waiting - self.finished())
 
     def _run(self, runner: Runner, run: Run, lock: int) -> None:
@@ -96,13 +103,12 @@ class Driver:
 
     def _left(self) -> str:
         """Time for the runs without a row: the mean of those with one, or the protocol's hours before there are any."""
-        done = self.finished()
-        missing = sum((run.method, run.seed) not in done and run.name not in self.failed for run in self.runs)
+        lacking = [run for run in missing(self.runs, self.finished()) if run.name not in self.failed]
         seconds = numbers(self._rows(), "seconds")
         if not seconds and not self.protocol.hours:
             return "unknown time"
         each = sum(seconds) / len(seconds) if seconds else self._hours_each() * 3600
-        return str(timedelta(seconds=round(missing * each)))
+        return str(timedelta(seconds=round(len(lacking) * each)))
 
     def _hours_each(self) -> float:
         return self.protocol.hours / (len(self.protocol.seeds) * len(self.protocol.methods))

@@ -88,17 +88,6 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def outdated(rows: Sequence[Row], settings: Mapping[tuple[str, str], str]) -> list[Row]:
-    """Those of other flags than their runs have now.
-
-    Args:
-        rows: those without a digest are taken as they are.
-        settings: method and seed -> digest of the command's flags.
-    """
-    now = ((row, settings.get((row["method"], row["seed"]), row["settings"])) for row in rows)
-    return [row for row, digest in now if row["settings"] not in ("", digest)]
-
-
 def numbers(rows: Sequence[Row], name: str) -> list[float]:
     """The numbers that rows have in a column; empty cells are left out."""
     return [float(row[name]) for row in rows if row.get(name)]

@@ -90,7 +90,7 @@ class Runner:
         """
         self.check()  # before the attempt begins: from here to its end a signal is passed on
         attempts = Attempts.read(run)
-        attempts.begin(commit(), run.settings)
+        attempts.begin(commit(), run)
         began = time.monotonic()
         environment = os.environ | ({"OMP_NUM_THREADS": str(self.place.threads)} if self.place.threads else {})
         with open(run.output, "ab") as output:

@@ -36,9 +36,8 @@ def markdown(selection: Selection, command: str) -> str:
     if absent := [name for name, there in by_name.items() if not there]:
         lines.append(_line(", ".join(absent), [], seeds))
     lines += ["", _commits(selection.rows), *selection.left_out()]
-    runs = len(selection.names) * seeds
-    if missing := runs - len(selection.rows):
-        lines.append(f"{missing} of {runs} runs are missing; `{command}` goes on.")
+    if selection.missing:
+        lines.append(f"{selection.missing} of {selection.wanted} runs are missing; `{command}` goes on.")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -133,12 +134,23 @@ def test_a_run_with_other_flags_is_not_gone_on_with(tmp_path, counting, monkeypa
     counting("{a: {main: COUNTING, steps: 1}}", "[0]")
     drive(here(tmp_path, monkeypatch))
     counting("{a: {main: COUNTING, steps: 2}}", "[0]")
-    with pytest.raises(UserError, match="holds rows of other flags than the protocol has now: a 0"):
-        here(tmp_path, monkeypatch).require_same_settings()
+    with pytest.raises(UserError, match="than the protocol has now, for them or for their pretraining: a 0; remove"):
+        here(tmp_path, monkeypatch).require_comparable()
     (tmp_path / "results" / "tiny.csv").unlink()
     driver = here(tmp_path, monkeypatch)
     drive(driver)
-    assert "is of a run with other flags: remove" in driver.failed["a-seed0"]
+    assert "is of a run with other flags, pretraining or images: remove" in driver.failed["a-seed0"]
+
+
+def test_a_run_on_other_images_is_not_gone_on_with(tmp_path, counting, monkeypatch):
+    counting("{a: {main: COUNTING}}", "[0]")
+    driver = here(tmp_path, monkeypatch)
+    driver.runs = [replace(run, images="cafe") for run in driver.runs]
+    drive(driver)
+    driver.table.unlink()
+    Attempts.read(driver.runs[0])
+    with pytest.raises(UserError, match="is of a run with other flags, pretraining or images: remove"):
+        Attempts.read(replace(driver.runs[0], images="beef"))
 
 
 def test_a_finished_run_whose_row_is_lost_is_not_run_again(tmp_path, counting, monkeypatch):
@@ -165,7 +177,7 @@ def test_a_driver_killed_before_its_command_printed(tmp_path, counting, monkeypa
     counting("{a: {main: COUNTING, steps: 1}}", "[0]")
     driver = here(tmp_path, monkeypatch)
     driver.place.folder.mkdir(parents=True)
-    Attempts.read(driver.runs[0]).begin("abc", driver.runs[0].settings)
+    Attempts.read(driver.runs[0]).begin("abc", driver.runs[0])
     drive(driver)
     assert (driver.failed, finished(tmp_path)) == ({}, [("a", 0)])
 
@@ -303,18 +315,90 @@ def test_a_failed_pretraining_fails_what_starts_from_it(tmp_path, monkeypatch):
     assert driver.failed["iic-seed0"] == "its pretraining failed"
 
 
-@pytest.mark.parametrize("gone", ["tiny", "tiny/pretrained"])
-def test_weights_that_are_not_here_are_made_anew(tmp_path, counting, monkeypatch, gone):
-    """Rows from another machine, or weights that were deleted: the pretraining is called again, its row stays."""
+@pytest.fixture
+def pretrained(tmp_path, counting, monkeypatch):
+    """Writes a protocol of two counting methods that start from a pretraining with the flags given; its command."""
     (tmp_path / "weights.py").write_text(
         COUNTING + "target = pathlib.Path(words['--checkpoint_dir'])\n"
         "target.mkdir(exist_ok=True)\n"
         "(target / f'pretrain-resnet18-digits-{words[\"--comment\"]}.cp').touch()\n"
     )
-    counting("{a: {main: COUNTING, steps: 1}, b: {main: COUNTING, steps: 1}}", "[0]")
-    text = (tmp_path / "p.yaml").read_text()
-    (tmp_path / "p.yaml").write_text(text.replace("{about", "{common: {dataset: digits}, pretraining: {}, about"))
     monkeypatch.setattr(commands, "PRETRAINING_MAIN", str(tmp_path / "weights.py"))
+
+    def command(flags: str = "{}") -> list[str]:
+        words = counting("{a: {main: COUNTING, steps: 1}, b: {main: COUNTING, steps: 1}}", "[0]")
+        text = (tmp_path / "p.yaml").read_text()
+        text = text.replace("{about", f"{{common: {{dataset: digits}}, pretraining: {flags}, about")
+        (tmp_path / "p.yaml").write_text(text)
+        return words[2:]
+
+    return command
+
+
+def remove_rows(tmp_path, *methods):
+    path = tmp_path / "results" / "tiny.csv"
+    kept = [line for line in path.read_text().splitlines() if line.split(",")[0] not in methods]
+    path.write_text("\n".join(kept) + "\n")
+
+
+def test_what_started_from_another_pretraining_is_outdated_too(tmp_path, pretrained, monkeypatch, capsys):
+    """Whatever is removed of it, as long as a row or a file tells: never a table of two pretrainings."""
+    command = [*pretrained(), "--table"]
+    drive(here(tmp_path, monkeypatch))
+    pretrained("{max_epochs: 3}")
+    for gone, left in ((), "pretraining 0, a 0, b 0"), (["pretraining"], "a 0, b 0"), (["a"], "b 0"):
+        remove_rows(tmp_path, *gone)
+        with pytest.raises(UserError, match=f"for them or for their pretraining: {left}; remove them"):
+            here(tmp_path, monkeypatch, ["a"]).require_comparable()
+        capsys.readouterr()
+        main(command_line().parse_args(command))
+        said = capsys.readouterr().out.splitlines()
+        assert said[0].startswith("Nothing is measured yet")
+        assert said[1] == f"Left out, since the protocol has other flags now: {left}."
+    remove_rows(tmp_path, "b")
+    for file in (tmp_path / "logs" / "tiny").glob("pretraining-seed0.*"):
+        file.unlink()
+    driver = here(tmp_path, monkeypatch)
+    driver.require_comparable()
+    drive(driver)
+    assert finished(tmp_path) == [("pretraining", 0)]
+    assert "a-seed0.json is of a run with other flags, pretraining or images: remove" in driver.failed["a-seed0"]
+
+
+def test_a_pretraining_whose_row_is_not_needed_is_not_missing(tmp_path, pretrained, monkeypatch, capsys):
+    command = pretrained()
+    drive(here(tmp_path, monkeypatch))
+    remove_rows(tmp_path, "pretraining")
+    capsys.readouterr()
+    assert main(command_line().parse_args(command)) == 0
+    assert capsys.readouterr().out == f"all 2 runs are in {tmp_path / 'results' / 'tiny.csv'}\n"
+    main(command_line().parse_args([*command, "--table"]))
+    table = capsys.readouterr().out
+    assert "missing" not in table
+    assert "pretraining" not in table
+    remove_rows(tmp_path, "a")
+    main(command_line().parse_args([*command, "--table"]))
+    assert "2 of 3 runs are missing" in capsys.readouterr().out
+    main(command_line().parse_args([*command, "--list"]))
+    assert "1 of   3 rows" in capsys.readouterr().out
+
+
+def test_rows_of_other_images_are_not_added_to(tmp_path, counting, monkeypatch):
+    counting("{a: {main: COUNTING}}", "[0, 1]")
+    driver = here(tmp_path, monkeypatch)
+    for images in ("", "aaaa"):
+        driver.place = replace(driver.place, images=images)
+        add_row(driver.table, {"method": "a", "seed": len(images), "more": "", "seconds": 1, "images": images})
+        driver.require_comparable()
+    driver.place = replace(driver.place, images="bbbb")
+    with pytest.raises(UserError, match=f"rows of other images than {tmp_path} does: a 4; give their --data_dir"):
+        driver.require_comparable()
+
+
+@pytest.mark.parametrize("gone", ["tiny", "tiny/pretrained"])
+def test_weights_that_are_not_here_are_made_anew(tmp_path, pretrained, monkeypatch, gone):
+    """Rows from another machine, or weights that were deleted: the pretraining is called again, its row stays."""
+    pretrained()
     drive(here(tmp_path, monkeypatch, ["a"]))
     assert finished(tmp_path) == [("pretraining", 0), ("a", 0)]
     first = read_rows(tmp_path / "results" / "tiny.csv")

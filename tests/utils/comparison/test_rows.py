@@ -128,6 +128,16 @@ def test_rows_of_other_seeds_or_settings_are_not_shown(tmp_path):
     assert text.splitlines()[-3:] == ["| iic |  |  |  |  | 2 | 1 |", "", "Rows of commit abc (1)."]
 
 
+def test_rows_of_other_images_are_not_shown(tmp_path):
+    path = tmp_path / "small.csv"
+    for seed, images in enumerate(("cafe", "beef", "beef", "")):
+        add_row(path, row("iic", seed, images=images, **{"unlab/test/acc/best": 0.1 * (seed + 1)}))
+    text = markdown(select(PROTOCOL, read_rows(path), ["iic"], range(4)), "go")
+    assert "| iic |  | 30.0 ± 10.0 |" in text
+    assert "\nLeft out, since they are of other images than the rest: iic 0.\n" in text
+    assert "30.0" not in markdown(select(PROTOCOL, read_rows(path), ["iic"], (0, 1)), "go")  # of as many, the first
+
+
 @pytest.mark.parametrize(
     ("extraction", "cell"),
     [
