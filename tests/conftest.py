@@ -62,12 +62,14 @@ TINY = {  # seconds long: the digits at 8 pixels, a narrow network, a few steps
 }
 
 
-def tiny_pretraining(folder: Path, *flags: str) -> Path:
+def tiny_pretraining(folder: Path, *flags: str, pretrainer=None) -> Path:
     """Run a tiny pretraining below ``folder``; the path of its weights."""
     from utils import cli, experiment
+    from utils.methods.pretrainer import Pretrainer
 
     where = ["--log_dir", str(folder / "logs"), "--checkpoint_dir", str(folder), "--comment", "tiny"]
-    experiment.pretrain(cli.parse("pretrain", [*TINY["common"], "--max_epochs", "2", *where, *flags]))
+    args = cli.parse("pretrain", [*TINY["common"], "--max_epochs", "2", *where, *flags])
+    experiment.pretrain(args, pretrainer or Pretrainer)
     return folder / "pretrain-resnet18-digits-tiny.cp"
 
 

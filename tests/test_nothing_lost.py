@@ -9,6 +9,7 @@ from tests.conftest import tiny_discovery, tiny_disentangling, tiny_pretraining
 from tests.test_stopping import stopping
 from utils import cli, torch_files
 from utils.errors import UserError
+from utils.methods.pretrainer import Pretrainer
 from utils.training import resuming
 from utils.training.resume_checks import progress
 
@@ -123,3 +124,32 @@ def test_a_finished_run_survives_two_fresh_starts_that_were_stopped(finished, ca
         assert (finished / "logs/run/replaced.ckpt").read_bytes() == before
     assert progress(finished / "logs/run/replaced.ckpt").rank[1]
     assert "replaced.ckpt (3 of 3 epochs, 9 steps) has gone further" in capsys.readouterr().out
+
+
+def test_weights_of_another_run_are_kept_beside_and_the_same_ones_are_not(tmp_path, capsys):
+    target = tmp_path / "pretrain-resnet18-digits-tiny.cp"
+    target.write_bytes(b"published")
+    tiny_pretraining(tmp_path, "--max_epochs", "1")
+    assert f"note: {target} was there already; it is kept as {target.stem}.replaced.cp\n" in capsys.readouterr().out
+    first = target.read_bytes()
+    tiny_pretraining(tmp_path, "--max_epochs", "1", "--run_name", "again")
+    assert "note:" not in capsys.readouterr().out
+    tiny_pretraining(tmp_path, "--max_epochs", "1", "--run_name", "second", "--seed", "1")
+    assert f"it is kept as {target.stem}.replaced-2.cp\n" in capsys.readouterr().out
+    kept = {path.name.removeprefix(target.stem): path.read_bytes() for path in tmp_path.glob("*.cp")}
+    assert kept == {".replaced.cp": b"published", ".replaced-2.cp": first, ".cp": target.read_bytes()}
+
+
+def test_a_run_that_goes_on_replaces_its_own_weights_and_no_others(tmp_path, capsys):
+    target = tiny_pretraining(tmp_path)
+    more = ("--resume_from_checkpoint", "auto", "--max_epochs")
+    first = target.read_bytes()
+    with pytest.raises(SystemExit):  # between the weights and their successors, so that the checkpoint has to know
+        tiny_pretraining(tmp_path, *more, "4", pretrainer=stopping("training_step", 3, signal.SIGTERM, of=Pretrainer))
+    tiny_pretraining(tmp_path, *more, "4")
+    assert target.read_bytes() != first
+    assert list(tmp_path.glob("*.cp")) == [target]
+    assert "it is kept as" not in capsys.readouterr().out
+    target.write_bytes(b"somebody else's")
+    tiny_pretraining(tmp_path, *more, "5")
+    assert target.with_suffix(".replaced.cp").read_bytes() == b"somebody else's"

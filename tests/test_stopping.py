@@ -44,16 +44,16 @@ def assert_same_run(folder, other):
     assert not list(other.glob(".*"))
 
 
-def stopping(hook, epoch, number, place=1):
-    """A discoverer that receives a signal in a hook, in a batch of an epoch."""
+def stopping(hook, epoch, number, place=1, of=Discoverer):
+    """A discoverer, or another module, that receives a signal in a hook, in a batch of an epoch."""
 
-    class Stopping(Discoverer):
+    class Stopping(of):
         pass
 
     def signalled(self, batch, batch_idx, *args):
         if self.trainer.state.fn == "fit" and self.current_epoch == epoch and batch_idx == place:
             os.kill(os.getpid(), number)
-        return getattr(Discoverer, hook)(self, batch, batch_idx, *args)
+        return getattr(of, hook)(self, batch, batch_idx, *args)
 
     setattr(Stopping, hook, signalled)
     return Stopping

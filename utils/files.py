@@ -3,7 +3,9 @@
 import contextlib
 import csv
 import fcntl
+import filecmp
 import io
+import itertools
 import json
 import math
 import os
@@ -18,13 +20,16 @@ FORMULA = tuple("=+-@\t\r")  # what a spreadsheet computes begins with one of th
 SPECIAL = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
 
-def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Path | None = None) -> None:
+def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Path | None = None) -> bool:
     """Write beside the file, flush to disk, then rename over it.
 
     Args:
         path: of the file.
         write: is called with the open file.
-        previous: name under which the file that was there is kept.
+        previous: name under which the file that was there is kept, unless its bytes are the same.
+
+    Returns:
+        whether a file is kept under that name.
 
     Raises:
         UserError: when the file cannot be written; what was there before is untouched.
@@ -37,10 +42,12 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Pa
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        if previous is not None and path.is_file():
+        keeps = previous is not None and path.is_file() and not filecmp.cmp(path, beside, shallow=False)
+        if previous is not None and keeps:
             _keep(path, previous)
         os.replace(beside, path)
         _flush_folder(path.parent)
+        return keeps
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or error}); what was there before is kept"
@@ -48,6 +55,13 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Pa
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def replaced_name(path: Path) -> Path:
+    """A free name beside a file for what is replaced there: ``x.replaced.cp``, then ``x.replaced-2.cp``, …."""
+    numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    names = (path.with_name(f"{path.stem}.replaced{number}{path.suffix}") for number in numbers)
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _keep(path: Path, previous: Path) -> None:
@@ -77,9 +91,9 @@ def remove_unfinished(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """A text file in UTF-8, whole or not at all; file names in it that are not UTF-8 are written as their bytes."""
-    write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
+def write_text(path: str | Path, text: str, previous: Path | None = None) -> bool:
+    """A text file in UTF-8, as :func:`write_whole`; file names in it that are not UTF-8 are written as their bytes."""
+    return write_whole(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")), previous)
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable]) -> str:

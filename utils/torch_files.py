@@ -39,8 +39,8 @@ class _Hashed:
         self.file.flush()
 
 
-def save_torch(path: str | Path, value: Any, previous: Path | None = None) -> None:
-    """``torch.save``, whole or not at all, with the SHA-256 of the archive in its comment.
+def save_torch(path: str | Path, value: Any, previous: Path | None = None) -> bool:
+    """``torch.save`` with the SHA-256 of the archive in its comment, as :func:`utils.files.write_whole`.
 
     Raises:
         UserError: when the file cannot be written.
@@ -57,7 +57,7 @@ def save_torch(path: str | Path, value: Any, previous: Path | None = None) -> No
         file.seek(-2, os.SEEK_END)  # the length of the archive's comment, 0 so far
         file.write(COMMENT.to_bytes(2, "little") + DIGEST + hashed.sha256.hexdigest().encode())
 
-    write_whole(path, write, previous)
+    return write_whole(path, write, previous)
 
 
 def has_intact_digest(path: str | Path) -> bool:
@@ -81,7 +81,21 @@ def has_intact_digest(path: str | Path) -> bool:
     return comment == DIGEST + sha256.hexdigest().encode()
 
 
-def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], class_names: Sequence[str] | None = None) -> None:
+def digest_in(path: str | Path) -> str | None:
+    """The digest that :func:`save_torch` has left at the end of a file; None where no such file is."""
+    try:
+        end = Path(path).read_bytes()[-COMMENT:]
+    except OSError:
+        return None
+    return end.decode() if end.startswith(DIGEST) else None
+
+
+def save_weights(
+    path: str | Path,
+    state: Mapping[str, torch.Tensor],
+    class_names: Sequence[str] | None = None,
+    previous: Path | None = None,
+) -> bool:
     """The bare ``state_dict`` of a network, on the CPU, whole or not at all.
 
     Names of the classes are an attribute of the mapping, as PyTorch's own ``_metadata`` is: no key is added, and a
@@ -90,7 +104,16 @@ def save_weights(path: str | Path, state: Mapping[str, torch.Tensor], class_name
     weights = OrderedDict((name, value.detach().cpu().contiguous()) for name, value in state.items())
     if class_names:
         weights.class_names = [str(name) for name in class_names]  # type: ignore[attr-defined]
-    save_torch(path, weights)
+    return save_torch(path, weights, previous)
+
+
+def holds_weights(path: str | Path, state: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a file holds just these weights."""
+    try:
+        theirs = load_torch(path)
+        return theirs.keys() == state.keys() and all(torch.equal(theirs[n], v.cpu()) for n, v in state.items())
+    except (UserError, AttributeError, TypeError, RuntimeError):  # it is something else
+        return False
 
 
 def class_names_of(weights: Any) -> list[str] | None:

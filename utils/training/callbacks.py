@@ -21,7 +21,7 @@ from tqdm import tqdm
 from utils import files, torch_files
 from utils.distributed import say
 from utils.training.loggers import CSVLogger
-from utils.training.resuming import make_ready
+from utils.training.resuming import make_ready, write_over
 
 SHOWN = (
     *("loss", "loss_supervised", "loss_instance", "loss_feature", "val/acc"),
@@ -136,17 +136,33 @@ class Progress(Checkpoint):
 class SavePretrained(Callback):
     """The bare ``state_dict`` of a pretrained network, with the published names, for the discovery mains.
 
-    The names of its labelled classes go with it, so that discovery finds out when its own are others.
+    The names of its labelled classes go with it, so that discovery finds out when its own are others. Of a run that was
+    finished and goes on the file is its own older one, which is known by the weights that the run goes on with.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.own: str | None = None  # digest of the file that this run has written before
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        state, _ = pl_module.to_save()  # type: ignore[operator]
+        if trainer.global_step and torch_files.holds_weights(self.path, state):
+            self.own = torch_files.digest_in(self.path)
 
     @rank_zero_only
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if has_trained(trainer):
-            torch_files.save_weights(self.path, *pl_module.to_save())  # type: ignore[operator]
+            state, names = pl_module.to_save()  # type: ignore[operator]
+            own = self.own is not None and self.own == torch_files.digest_in(self.path)
+            write_over(self.path, lambda kept: torch_files.save_weights(self.path, state, names, kept), own)
             say(f"weights   {self.path}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"own": self.own}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.own = state_dict["own"]
 
 
 class RunFiles(Callback):

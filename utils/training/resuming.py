@@ -1,9 +1,9 @@
-"""Which checkpoint a run goes on from, and the folder that a run has for itself."""
+"""Which checkpoint a run goes on from, the folder that a run has for itself, and what it keeps of runs before it."""
 
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from utils import torch_files
 from utils.distributed import say
 from utils.errors import UserError
-from utils.files import take_lock
+from utils.files import replaced_name, take_lock
 from utils.training.checkpoint_io import PREVIOUS
 from utils.training.resume_checks import check_checkpoint, nothing_found, progress
 
@@ -123,3 +123,16 @@ def make_ready(folder: Path, resumed: bool) -> None:
     for path in there:
         path.unlink(missing_ok=True)
     say(f"note: {folder} held a run; {told}; other files are replaced by and by")
+
+
+def write_over(path: Path, write: Callable[[Path | None], bool], own: bool) -> None:
+    """Write a file at a name that runs share; one that is not this run's is kept beside, and a line says so.
+
+    Args:
+        path: of the file.
+        write: writes it, as :func:`utils.files.write_whole` does with ``previous``.
+        own: whether what is there is an older file of this run.
+    """
+    kept = None if own else replaced_name(path)
+    if write(kept) and kept is not None:
+        say(f"note: {path} was there already; it is kept as {kept.name}")
