@@ -21,7 +21,8 @@ from utils.cli.flags import FAMILIES
 from utils.comparison.protocols import chosen, read_protocols
 from utils.comparison.published import SPLITS as SPLITS_PUBLISHED
 from utils.comparison.published import published_protocol
-from utils.data.specs import DIGITS_DEFAULTS
+from utils.data.specs import DIGITS_DEFAULTS, dataset_spec
+from utils.data.splits import check_counts
 from utils.methods.named import baseline_module
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,9 @@ NOT_OURS |= {"--ntasks-per-node", "--gpus-per-node", "--requeue", "--signal", "-
 BY_NAME = {"ids": lambda path: str(path.relative_to(ROOT))}
 MAIN = r"(?:(?:main_\w+|train|evaluate)\.py|-m baselines\.\w+)"
 COMMAND = re.compile(rf"^[ \t]*(?:CUDA_VISIBLE_DEVICES=\S+ )?python ({MAIN}(?:.*\\\n)*.*)$", re.MULTILINE)
+
+
+LAUNCHED = re.compile(rf"^(?:torchrun|sbatch) (?:.*\\\n)*?.*?({MAIN}(?:.*\\\n)*.*)$", re.MULTILINE)
 
 
 def blocks(page, language):
@@ -83,7 +87,8 @@ def parse(words):
 
 def commands_of(text):
     """The commands in a text, as lists of words."""
-    return [shlex.split(command.replace("\\\n", " "), comments=True) for command in COMMAND.findall(text)]
+    commands = COMMAND.findall(text) + LAUNCHED.findall(text)
+    return [shlex.split(command.replace("\\\n", " "), comments=True) for command in commands]
 
 
 def documented_commands():
@@ -118,8 +123,10 @@ def test_files_that_are_named_are_there(page):
 
 
 @pytest.mark.parametrize(("page", "words"), documented_commands(), ids=lambda value: str(value)[:60])
-def test_documented_commands_parse(page, words):
-    parse(words)
+def test_documented_commands_parse_and_their_classes_are_those_of_the_dataset(page, words):
+    stage, args = parse(words)
+    if stage in ("pretrain", "discover") and args.num_unlabeled_classes != "auto":
+        check_counts(dataset_spec(args.dataset), args.num_labeled_classes, args.num_unlabeled_classes)
 
 
 @pytest.mark.parametrize("main", sorted(path.name for path in (*ROOT.glob("main_*.py"), *MAINS_OF_CD)))
