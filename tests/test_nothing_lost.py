@@ -75,9 +75,10 @@ def test_of_two_checkpoints_the_intact_one_is_kept(tmp_path):
         torch_files.save_torch(tmp_path / name, {"name": name})
     last = tmp_path / "last.ckpt"
     last.write_bytes(last.read_bytes()[:-1])
-    resuming.make_ready(tmp_path, resumed=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt"}
-    resuming.make_ready(tmp_path, resumed=False)
+    for own in ("last.ckpt", "previous.ckpt"):
+        resuming.make_ready(tmp_path, str(tmp_path / own))
+        assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt"}
+    resuming.make_ready(tmp_path, None)
     assert {path.name for path in tmp_path.iterdir()} == {"replaced.ckpt"}
     assert torch_files.load_torch(tmp_path / "replaced.ckpt") == {"name": "previous.ckpt"}
 
@@ -106,7 +107,7 @@ def test_of_two_runs_that_were_replaced_the_one_that_has_gone_further_is_kept(tm
     for path, far in zip(paths.values(), (older, last), strict=True):
         leave(path, *far) if far else path.write_bytes(b"no checkpoint")
     expected = {name: progress(path) for name, path in paths.items()}
-    resuming.make_ready(tmp_path, resumed=False)
+    resuming.make_ready(tmp_path, None)
     assert [path.name for path in tmp_path.iterdir()] == ["replaced.ckpt"]
     assert progress(tmp_path / "replaced.ckpt") == expected[stays]
     note = capsys.readouterr().out
@@ -124,6 +125,31 @@ def test_a_finished_run_survives_two_fresh_starts_that_were_stopped(finished, ca
         assert (finished / "logs/run/replaced.ckpt").read_bytes() == before
     assert progress(finished / "logs/run/replaced.ckpt").rank[1]
     assert "replaced.ckpt (3 of 3 epochs, 9 steps) has gone further" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_from_elsewhere_keeps_the_checkpoint_of_the_run_in_its_folder(finished, capsys):
+    tiny_discovery(finished, "--max_epochs", "1", name="other")
+    other, run = finished / "logs/other", finished / "logs/run"
+    before = (other / "last.ckpt").read_bytes()
+    source = ("--resume_from_checkpoint", str(run / "last.ckpt"))
+    tiny_discovery(finished, "--max_epochs", "4", *source, name="other")
+    assert (other / "replaced.ckpt").read_bytes() == before
+    assert f"note: {other} held a run; its checkpoint is kept as replaced.ckpt; " in capsys.readouterr().out
+    assert progress(other / "last.ckpt").epochs == 4
+
+
+@pytest.mark.parametrize("best", ["last", "previous"])
+def test_a_run_that_goes_on_from_the_kept_checkpoint_changes_places_with_the_other(tmp_path, capsys, best):
+    paths = {name: tmp_path / f"{name}.ckpt" for name in ("replaced", "last", "previous")}
+    for steps, path in enumerate(paths.values(), 1):
+        leave(path, steps, steps)
+    if best == "previous":
+        paths["last"].write_bytes(paths["last"].read_bytes()[:-1])
+    before = {name: path.read_bytes() for name, path in paths.items()}
+    resuming.make_ready(tmp_path, str(paths["replaced"]))
+    assert contents(tmp_path) == {"last.ckpt": before["replaced"], "replaced.ckpt": before[best]}
+    told = "its checkpoint is kept as replaced.ckpt, and the one that this run goes on from is now last.ckpt"
+    assert f"held a run; {told}; " in capsys.readouterr().out
 
 
 def test_weights_of_another_run_are_kept_beside_and_the_same_ones_are_not(tmp_path, capsys):

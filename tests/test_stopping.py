@@ -147,7 +147,7 @@ def test_two_runs_in_one_folder(tmp_path, monkeypatch):
         (tmp_path / "run" / "last.ckpt").write_text("a week of work")
         (tmp_path / "run" / ".last.ckpt.17.tmp").write_text("half")
         files.remove_unfinished(tmp_path / "run")
-        resuming.make_ready(tmp_path / "run", resumed=False)
+        resuming.make_ready(tmp_path / "run", None)
     assert {path.name: path.read_text() for path in (tmp_path / "run").iterdir()} == {"replaced.ckpt": "a week of work"}
 
 

@@ -136,7 +136,7 @@ def _fit(
         resume = resuming.find_checkpoint(args.resume_from_checkpoint, folder, vars(args))
         rank_zero_only(remove_unfinished)(folder)
         labels = cli.run_labels(args, stage)
-        trainer = _trainer(args, folder, extra, started, resume is not None, interruptions, labels)
+        trainer = _trainer(args, folder, extra, started, resume, interruptions, labels)
         if trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
         with told_of_dead_workers():
@@ -176,7 +176,7 @@ def _trainer(
     folder: Path,
     extra: list[pl.Callback],
     started: float,
-    resumed: bool,
+    resume: str | None,
     interruptions: Interruptions,
     labels: cli.RunLabels,
 ) -> pl.Trainer:
@@ -187,15 +187,15 @@ def _trainer(
     plugins: list = [AtomicCheckpointIO()]
     if settings.pop("sync_batchnorm"):
         plugins.append(ViewSyncBatchNorm())
-    loggers: list[Logger] = [CSVLogger(folder, resume=resumed)]
+    loggers: list[Logger] = [CSVLogger(folder, resume=resume is not None)]
     if getattr(args, "wandb", getattr(args, "use_wandb", False)):  # the two families of mains name it differently
-        loggers += wandb_logger(folder, args.project, args.entity, args.offline, resumed, labels)
+        loggers += wandb_logger(folder, args.project, args.entity, args.offline, resume is not None, labels)
     trainer = pl.Trainer(
         **settings,
         logger=loggers,
         plugins=plugins,
         callbacks=[
-            callbacks.StartScreen(folder, resumed),
+            callbacks.StartScreen(folder, resume),
             NonFinite(folder, args.on_nonfinite),
             callbacks.Progress(folder / "log.txt", enabled=args.enable_progress_bar),
             Throughput(args.batch_size),

@@ -35,16 +35,16 @@ class StartScreen(Callback):
 
     Args:
         folder: of the run, which is made ready now that there is something to train.
-        resumed: whether the run goes on.
+        source: the checkpoint that the run goes on from; None: it is a new one.
     """
 
-    def __init__(self, folder: Path, resumed: bool) -> None:
-        self.folder, self.resumed = folder, resumed
+    def __init__(self, folder: Path, source: str | None) -> None:
+        self.folder, self.source = folder, source
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            make_ready(self.folder, self.resumed)
+            make_ready(self.folder, self.source)
         settings = pl_module.hparams
         device = pl_module.device
         name = (

@@ -101,17 +101,26 @@ def _lock(folder: Path) -> int | None:
 
 
 @rank_zero_only
-def make_ready(folder: Path, resumed: bool) -> None:
-    """Called when training begins: a new run keeps the last good checkpoint of the one before in its folder.
+def make_ready(folder: Path, source: str | None) -> None:
+    """Called when training begins: the last good checkpoint of another run that the folder holds is kept there.
 
-    Where a checkpoint is kept already, the one of the two that has gone further stays, and of equals the later one.
+    Where a checkpoint is kept already, the one of the two that has gone further stays, and of equals the later one. A
+    run that goes on from the kept one changes places with the other, so that neither is ever without a name.
+
+    Args:
+        folder: of the run.
+        source: the checkpoint that the run goes on from; None: it is a new one.
     """
     there = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
-    if resumed or not there:
+    if not there or (source and any(path.samefile(source) for path in there)):
         return
     best = next((path for path in there if torch_files.has_intact_digest(path)), there[0])
     kept, told, further = folder / REPLACED, f"its checkpoint is kept as {REPLACED}", True
-    if kept.is_file():
+    if kept.is_file() and source and kept.samefile(source):
+        os.replace(best, folder / PREVIOUS)
+        os.replace(kept, folder / LAST)
+        best, there, told = folder / PREVIOUS, [], f"{told}, and the one that this run goes on from is now {LAST}"
+    elif kept.is_file():
         older, last = progress(kept), progress(best)
         further = last.rank >= older.rank
         if further:
