@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from utils import cli
 from utils.cli.flag_types import AT_LEAST_ONE, POSITIVE
 from utils.cli.parser import Parser
-from utils.comparison import protocols, published
+from utils.comparison import protocol_file, protocols, published
 from utils.comparison.stopping import Stopped
 from utils.errors import UserError
 
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     for name, (fits, must) in CHECKS.items():
         if (value := getattr(args, name)) is not None and not fits(value):
             raise UserError(f"--{name} is {value} but must be {must}")
-    known = protocols.read_protocols(args.protocols)
+    known = protocol_file.read_protocols(args.protocols)
     if args.list:
         print(listing(known, args))
         return 0

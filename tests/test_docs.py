@@ -18,7 +18,8 @@ import torch
 from scripts.compare import command_line
 from utils import cli
 from utils.cli.flags import FAMILIES
-from utils.comparison.protocols import chosen, read_protocols
+from utils.comparison.protocol_file import read_protocols
+from utils.comparison.protocols import chosen
 from utils.comparison.published import SPLITS as SPLITS_PUBLISHED
 from utils.comparison.published import published_protocol
 from utils.data.specs import DIGITS_DEFAULTS, dataset_spec

@@ -85,14 +85,15 @@ def load_yaml(text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # before `<<` brings others in
+            node = super().compose_mapping_node(anchor)
             keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             for key, _ in node.value:
                 if keys.count(key.value) > 1:
-                    raise yaml.constructor.ConstructorError(
+                    raise yaml.composer.ComposerError(
                         None, None, f"the key '{key.value}' is there twice", key.start_mark
                     )
-            return super().construct_mapping(node, deep)
+            return node
 
     return yaml.load(text, Loader)
 

@@ -10,12 +10,14 @@ from typing import Any
 from utils import cli
 from utils.cli.flags import as_words, flags_of
 from utils.comparison.protocols import PRETRAINING, PRETRAINING_MAIN, Protocol
+from utils.data.specs import DATASETS
 from utils.errors import UserError, listed
 
 PLACES = ("data_dir", "feature_cache", "log_dir", "checkpoint_dir", "pretrained", "checkpoint")
 EXTRACTED = re.compile(r"^features  [\d,]+ images in ([\d,.]+) seconds", re.M)  # as utils.inference.extraction says it
 TRAINING = {"wandb": False, "enable_progress_bar": False, "resume_from_checkpoint": "auto"}
 OURS = frozenset({"seed", "run_name", "comment", "report", *PLACES, *TRAINING})  # flags that no protocol gives
+GIVEN = "seeds are given by --seeds, places by --data_dir, --feature_cache and --log_dir"
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,8 @@ def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], p
     Raises:
         UserError: for further flags that are set here.
     """
-    if taken := [word for word in place.more.split() if word.startswith("--") and _flag(word) in OURS]:
-        raise UserError(
-            f"--more has {listed(taken)}, which is set for each run; seeds are given by --seeds, places by --data_dir, "
-            "--feature_cache and --log_dir"
-        )
+    if taken := [word for word in place.more.split() if word.startswith("--") and flag_of(word) in OURS]:
+        raise UserError(f"--more has {listed(taken)}, which is set for each run; {GIVEN}")
     runs: list[Run] = []
     for seed in seeds:
         start = _pretraining(protocol, seed, place) if protocol.pretrains(methods) else None
@@ -108,7 +107,8 @@ def all_runs(protocol: Protocol, methods: Sequence[str], seeds: Sequence[int], p
 
 def _common(protocol: Protocol, name: str, seed: int, place: Place) -> dict[str, Any]:
     words: dict[str, Any] = {**protocol.common, "seed": seed, "run_name": name, "log_dir": place.folder}
-    if protocol.images:
+    spec = DATASETS.get(protocol.common.get("dataset", ""))
+    if spec is None or spec.needs_files:
         words["data_dir"] = place.data_dir
     if protocol.frozen:
         words["feature_cache"] = place.feature_cache
@@ -152,16 +152,16 @@ def _of_stage(more: str, known: set[str]) -> list[str]:
     taken = False
     for word in words:
         if word.startswith("--"):
-            taken = _flag(word) in known
+            taken = flag_of(word) in known
         if taken:
             kept.append(word)
     return kept
 
 
-def _flag(word: str) -> str:
+def flag_of(word: str) -> str:
     """The name of the flag that a word begins.
 
-    >>> _flag("--no-wandb"), _flag("--seed=3")
+    >>> flag_of("--no-wandb"), flag_of("--seed=3")
     ('wandb', 'seed')
     """
     return word[2:].split("=")[0].removeprefix("no-")

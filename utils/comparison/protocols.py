@@ -5,9 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from utils.errors import UserError, listed, shortened
+from utils.errors import UserError, listed
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOLS = ROOT / "config" / "protocols.yaml"
@@ -53,7 +51,7 @@ class Protocol:
         common: flag -> value of every command.
         pretraining: of ``main_pretrain.py``, once for each seed; None: nothing is pretrained.
         training: of every method that trains.
-        images: what the data must be; None: the dataset comes with the program.
+        images: what the data must be; None: whatever they are.
     """
 
     name: str
@@ -74,33 +72,6 @@ class Protocol:
     def pretrains(self, methods: Iterable[str]) -> bool:
         """Whether one of the ``methods`` starts from the pretraining, so that it belongs to their runs and table."""
         return self.pretraining is not None and any(self.methods[method].pretrained for method in methods)
-
-
-def read_protocols(path: Path = PROTOCOLS) -> dict[str, Protocol]:
-    """All protocols of a file; keys that begin with a dot hold what several share.
-
-    Raises:
-        UserError: for a file that is not there or says something else.
-    """
-    try:
-        content = yaml.safe_load(path.read_text())
-        return {name: _protocol(name, values) for name, values in content.items() if not name.startswith(".")}
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is no file of protocols ({shortened(str(error), 120)})") from None
-
-
-def _protocol(name: str, values: Mapping[str, Any]) -> Protocol:
-    given = dict(values)
-    methods = {}
-    for method, settings in given.pop("methods").items():
-        rest = dict(settings or {})
-        main = rest.pop("main", f"baselines/{method}.py")
-        methods[method] = Method(method, main, rest.pop("trains", True), rest.pop("pretrained", True), rest)
-    images = given.pop("images", None)
-    seeds = tuple(given.pop("seeds"))
-    return Protocol(name=name, methods=methods, seeds=seeds, images=Images(**images) if images else None, **given)
 
 
 def chosen(names: str | None, there: Sequence[str], what: str) -> list[str]:
@@ -131,12 +102,16 @@ def require_images(images: Images, data_dir: Path) -> str:
     from utils.data.sources.readers import load_source
 
     source = load_source(SourceRequest(images.dataset, data_dir))
-    assert isinstance(source, ImageArrays)
+    if not isinstance(source, ImageArrays):
+        raise UserError(
+            f"the images of {images.dataset} are too large to be kept in memory and are not counted: a protocol of "
+            "them has no `images`"
+        )
     for split, labels, count in (
         ("training", source.train_labels, images.train),
         ("test", source.test_labels, images.test),
     ):
-        there = np.bincount(labels, minlength=len(source.class_names))
+        there = np.bincount(labels[labels >= 0], minlength=len(source.class_names))
         if not (there == count).all():
             raise UserError(
                 f"{data_dir} ({source.origin}) holds {there.min()} to {there.max()} {split} images of a class of "

@@ -114,6 +114,7 @@ class DatasetSpec:
         views: from another image size to the five settings above.
         contrastive: from size, jitter strength and blur to the view of contrastive disentangling.
         half_batches: whether a batch is half labelled and half unlabelled (ImageNet) or one shuffled stream.
+        needs_files: whether its images are read from ``--data_dir``; if not, they come with a package.
         defaults: flag -> default, for each stage (``pretrain``, ``discover``, ``gcd``), where they are not the seed's.
     """
 
@@ -129,6 +130,7 @@ class DatasetSpec:
     views: Callable[[int], Mapping[str, Any]] = views_for_size
     contrastive: Callable[[int, float, bool], ViewSpec] = contrastive_view
     half_batches: bool = False
+    needs_files: bool = True
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -175,6 +177,7 @@ DATASETS: dict[str, DatasetSpec] = {
             **digits_views(12),
             views=digits_views,
             contrastive=contrastive_digits_view,
+            needs_files=False,
             defaults=DIGITS_DEFAULTS,
         ),
         DatasetSpec("npz", None, IMAGENET_MEAN, IMAGENET_STD, **{**cifar_views(32), "image_size": None}),

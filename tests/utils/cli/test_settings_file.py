@@ -7,7 +7,7 @@ import yaml
 
 from utils import cli
 from utils.cli.flags import flags_of
-from utils.cli.settings_file import DEFAULT_PATH, NOT_IN_FILE, dataset_settings, read_config
+from utils.cli.settings_file import DEFAULT_PATH, NOT_IN_FILE, dataset_settings, load_yaml, read_config
 from utils.errors import UserError
 
 PUBLISHED = {
@@ -157,6 +157,12 @@ def test_files_that_mean_two_things_or_none(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as error:
         read_config(tmp_path / "c.yaml")
     assert "\n" not in str(error.value)
+
+
+def test_a_key_that_replaces_a_merged_one_is_not_there_twice():
+    """Neither where it stands, nor where another block merges both."""
+    text = "g: &g {s: 1}\na: {b: {c: &h {<<: *g, s: 2}}}\nd: {<<: *h, s: 3}"
+    assert load_yaml(text) == {"g": {"s": 1}, "a": {"b": {"c": {"s": 2}}}, "d": {"s": 3}}
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(1, 1.0), (0.1, 0.1), ("all", "all"), ("none", "none"), ("0.25", 0.25)])

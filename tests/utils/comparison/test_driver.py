@@ -19,7 +19,7 @@ from utils.comparison import attempts, commands, runs
 from utils.comparison.attempts import Attempts, run_lock
 from utils.comparison.commands import Place, all_runs
 from utils.comparison.driver import Driver
-from utils.comparison.protocols import read_protocols
+from utils.comparison.protocol_file import read_protocols
 from utils.comparison.rows import add_row, read_rows
 from utils.comparison.runs import Runner
 from utils.comparison.stopping import Stopped

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import ROOT
 from utils import cli
 from utils.comparison.commands import OURS, Place, all_runs
 from utils.comparison.documents import MARK, refreshed
 from utils.comparison.driver import Driver
-from utils.comparison.protocols import Images, Method, chosen, read_protocols, require_images
+from utils.comparison.protocol_file import read_protocols
+from utils.comparison.protocols import Images, Method, chosen, require_images
 from utils.comparison.published import SPLITS, published_protocol
 from utils.comparison.rows import read_rows
 from utils.errors import UserError
@@ -122,18 +124,61 @@ def test_settings_do_not_depend_on_the_place_of_files(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [1, 2]", "no file of protocols"),
-        ("a: {methods: {iic: {}}, seeds: [0], about: x, hours: 1, colour: red}", "colour"),
-        ("a: {methods: {iic: {}}, seeds: [0], about: x}", "hours"),
-        ("a: !!python/object/apply:os.getcwd []", "no file of protocols"),
-        ("", "no file of protocols"),
+        ("", " is no file of protocols: it holds no block"),
+        ("3", " is no file of protocols: it holds no block"),
+        ("a: !!python/object/apply:os.getcwd []", " is no file of protocols (could not determine a constructor"),
+        ("a: {about: x}\na: {about: y}", " is no file of protocols (the key 'a' is there twice in"),
+        ("a: {methods: {iic: {x: 1}, iic: {x: 2}}}", " is no file of protocols (the key 'iic' is there twice in"),
+        ("a: [1, 2]", ": a is [1, 2] but must be a block of keys and values"),
+        ("7: {}", ": 7: its name is 7 but must be a text"),
+        ("a: {about: x, methods:}", ": a lacks hours, seeds, methods"),
+        ("a: {hors: 1}", ": a has the unknown key 'hors'; did you mean 'hours'?"),
+        ("a: {WHOLE, hours: two}", ": a.hours is 'two' but must be a number of hours"),
+        ("a: {WHOLE, hours: .nan}", ": a.hours is nan but must be"),
+        (
+            "a: {WHOLE, seeds: 3}",
+            ": a.seeds is 3 but must be a list of whole numbers such as [0, 1, 2], each there once",
+        ),
+        ("a: {WHOLE, seeds: []}", ": a.seeds is [] but"),
+        ("a: {WHOLE, seeds: [a]}", ": a.seeds is ['a'] but"),
+        ("a: {WHOLE, seeds: [0.5]}", ": a.seeds is [0.5] but"),
+        ("a: {WHOLE, seeds: [true]}", ": a.seeds is [True] but"),
+        ("a: {WHOLE, seeds: [-1]}", ": a.seeds is [-1] but"),
+        ("a: {WHOLE, seeds: [0, 0]}", ": a.seeds is [0, 0] but"),
+        ("a: {WHOLE, seeds: '01'}", ": a.seeds is '01' but"),
+        ("a: {WHOLE, pretraining: true}", ": a.pretraining is True but must be a block of keys and values"),
+        ("a: {WHOLE, training: {width: [1]}}", ": a.training.width is [1] but must be a number, a text, true or false"),
+        ("a: {WHOLE, images: {dataset: CIFAR10, train: 5}}", ": a.images lacks test"),
+        (
+            "a: {WHOLE, images: {dataset: CIFAR10, train: 5, test: x}}",
+            ": a.images.test is 'x' but must be a whole number",
+        ),
+        ("a: {WHOLE, methods: {}}", ": a.methods is {} but must be a block of at least one method"),
+        ("a: {WHOLE, methods: {iic: 3}}", ": a.methods.iic is 3 but must be a block"),
+        ("a: {WHOLE, methods: {1: {}}}", ": a.methods.1: its name is 1 but must be a text"),
+        ("a: {WHOLE, methods: {pretraining: {}}}", ": a.methods.pretraining has the name that the rows of the"),
+        ("a: {WHOLE, methods: {iic: {trains: 1}}}", ": a.methods.iic.trains is 1 but must be true or false"),
+        ("a: {WHOLE, methods: {iic: {width: }}}", ": a.methods.iic.width is None but must be a number"),
+        ("a: {WHOLE, common: {seed: 3}}", ": a.common has seed, which is set for each run (seeds are given by --seeds"),
+        ("a: {WHOLE, pretraining: {run_name: x}}", ": a.pretraining has run_name, which is set for each run"),
+        ("a: {WHOLE, training: {no-wandb: true}}", ": a.training has no-wandb, which is set for each run"),
+        ("a: {WHOLE, methods: {iic: {data_dir: x}}}", ": a.methods.iic has data_dir, which is set for each run"),
     ],
 )
 def test_other_files_are_refused(tmp_path, text, message):
-    path = tmp_path / "protocols.yaml"
-    path.write_text(text)
-    with pytest.raises(UserError, match=message):
+    """In one line with the file, the protocol and the key."""
+    path, given = tmp_path / "protocols.yaml", {"about": "x", "hours": "1", "seeds": "[0]", "methods": "{iic: }"}
+    whole = ", ".join(f"{key}: {value}" for key, value in given.items() if f"{key}:" not in text)
+    path.write_text(text.replace("WHOLE", whole))
+    with pytest.raises(UserError, match=re.escape(f"{path}{message}")) as raised:
         read_protocols(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path):
+    (tmp_path / "protocols.yaml").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"cannot be read \(it is not text\)"):
+        read_protocols(tmp_path / "protocols.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         read_protocols(tmp_path / "absent.yaml")
 
@@ -154,6 +199,27 @@ def test_other_numbers_of_images_are_refused(tmp_path):
         require_images(Images("CIFAR10", 500, 4), tmp_path)
     with pytest.raises(UserError, match="4 to 4 test images"):
         require_images(Images("CIFAR10", 4, 100), tmp_path)
+
+
+def test_images_without_a_class_are_not_counted(tmp_path):
+    pixels, labels = np.zeros((6, 8, 8, 3), np.uint8), np.array([0, 0, 1, 1, -1, -1])
+    np.savez(tmp_path / "a.npz", train_images=pixels, train_labels=labels, test_images=pixels, test_labels=labels)
+    require_images(Images("npz:a.npz", 2, 2), tmp_path)
+
+
+def test_images_that_are_read_one_by_one_are_not_counted(tmp_path):
+    for path in [tmp_path / split / name / "0.png" for split in ("train", "test") for name in "ab"]:
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (100, 100)).save(path)
+    with pytest.raises(UserError, match="the images of folder are too large to be kept in memory and are not counted"):
+        require_images(Images("folder", 1, 1), tmp_path)
+
+
+@pytest.mark.parametrize(("dataset", "given"), [("folder", True), ("npz:a.npz", True), ("digits", False)])
+def test_what_is_read_from_files_is_told_where(tmp_path, dataset, given):
+    protocol = replace(PROTOCOLS["digits"], common={"dataset": dataset})
+    for run in all_runs(protocol, ["iic", "kmeans"], [0], place(tmp_path)):
+        assert (f"--data_dir {tmp_path / 'data'}" in " ".join(run.words)) == given
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
