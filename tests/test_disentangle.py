@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,28 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tmp_path, monkeypatch, h
     first, second = (state(folder / "logs/cd/last.ckpt")["optimizer_states"][0]["state"] for folder in (whole, parts))
     for number, values in first.items():
         assert_same_tensors(values, second[number])
+    assert not list(parts.rglob("*.replaced*"))
+
+
+def test_a_worse_run_of_the_same_name_keeps_the_best_model_and_the_records_of_the_one_before(run, tmp_path, capsys):
+    shutil.copytree(run[0], tmp_path, dirs_exist_ok=True)
+    best, records = (
+        tmp_path / f"models/{name}" for name in (f"finished/digits_{RUN}.pth", f"digits/records_{RUN}.csv")
+    )
+    before = best.read_bytes(), records.read_bytes()
+    worse = ("--epochs", "1", "--learning_rate", "1e-7")
+    for _ in range(2):  # the second time their bytes are the same
+        tiny_disentangling(tmp_path, *worse)
+        beside = [path.with_suffix(f".replaced{path.suffix}") for path in (best, records)]
+        assert tuple(path.read_bytes() for path in beside) == before != (best.read_bytes(), records.read_bytes())
+        assert len(list((tmp_path / "models").rglob("*.replaced*"))) == 2
+    said = capsys.readouterr().out
+    for path in (best, records):
+        assert said.count(f"note: {path} was there already; it is kept as {path.stem}.replaced{path.suffix}\n") == 1
+    tiny_disentangling(tmp_path, "--reload", "--checkpoint", str(run[0] / "logs/cd/last.ckpt"), "--epochs", "4")
+    assert (
+        records.with_suffix(".replaced-2.csv").read_text().count("\n") == 2
+    )  # of the worse run, which this one is not
 
 
 def test_going_on_for_more_epochs(run, tmp_path):

@@ -84,7 +84,9 @@ def has_intact_digest(path: str | Path) -> bool:
 def digest_in(path: str | Path) -> str | None:
     """The digest that :func:`save_torch` has left at the end of a file; None where no such file is."""
     try:
-        end = Path(path).read_bytes()[-COMMENT:]
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - COMMENT))
+            end = file.read()
     except OSError:
         return None
     return end.decode() if end.startswith(DIGEST) else None

@@ -10,12 +10,14 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from utils import files, torch_files
 from utils.distributed import say
 from utils.training.callbacks import log_picture
+from utils.training.resuming import write_over
 
 
 class ModelFiles(Checkpoint):
     """Every ``every`` epochs and at the end ``model_epoch_N.pth``, ``resnet_epoch_N.pth`` and a row of the records.
 
-    The best model, by the NMI of the last layer, is written when it is found.
+    The best model, by the NMI of the last layer, is written when it is found. A best model or records of another run
+    under the same name are kept beside.
 
     Args:
         folder: of the models of the dataset.
@@ -29,17 +31,21 @@ class ModelFiles(Checkpoint):
         self.folder, self.best, self.records = folder, best, records
         self.every, self.save_model = every, save_model
         self.rows: list[dict[str, float]] = []
+        self.own: str | None = None  # digest of the best model that this run has written
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero and trainer.current_epoch == 0 and any(self.folder.glob("model_epoch_*.pth")):
-            say(f"models    {self.folder} has models of an earlier run; those of the same epoch are replaced")
+            say(
+                f"models    {self.folder} has models of an earlier run; those of the same epoch are replaced, the best "
+                "one and the records are kept"
+            )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         epoch = trainer.current_epoch + 1
         if self.save_model and pl_module.best.get("epoch") == epoch:  # type: ignore[union-attr, operator]
-            self._write(self.best, pl_module.model)
+            self._write_best(pl_module.model)
         if is_record(trainer, self.every):
             self._record(trainer, pl_module, epoch)
             if self.save_model:
@@ -54,22 +60,32 @@ class ModelFiles(Checkpoint):
             say(f"{models}records   {self.records}")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "own": self.own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
+        self.rows, self.own = list(state_dict["rows"]), state_dict.get("own")
 
     def _record(self, trainer: pl.Trainer, pl_module: Any, epoch: int) -> None:
         """A row: epoch, losses, the metrics of the last evaluation, and the best ones."""
         losses = {key: float(value) for key, value in trainer.callback_metrics.items() if "/" not in key}
         best = {f"best/{key}": value for key, value in pl_module.best.items()}
-        self.rows = [row for row in self.rows if row["epoch"] != epoch]
-        self.rows.append({"epoch": epoch, **losses, **pl_module.scores, **best})
-        self._write_records()
+        before = [row for row in self.rows if row["epoch"] != epoch]
+        self.rows = [*before, {"epoch": epoch, **losses, **pl_module.scores, **best}]
+        self._write_records(before)
 
     @rank_zero_only
-    def _write_records(self) -> None:
-        files.write_text(self.records, files.csv_of_rows(self.rows))
+    def _write_records(self, before: list[dict[str, float]]) -> None:
+        there = self.records.read_bytes() if before and self.records.is_file() else b""
+        own = bool(before) and there.startswith(files.csv_of_rows(before).encode())
+        text = files.csv_of_rows(self.rows)
+        write_over(self.records, lambda kept: files.write_text(self.records, text, kept), own)
+
+    @rank_zero_only
+    def _write_best(self, network: Any) -> None:
+        own = self.own is not None and self.own == torch_files.digest_in(self.best)
+        state = network.state_dict()
+        write_over(self.best, lambda kept: torch_files.save_weights(self.best, state, previous=kept), own)
+        self.own = torch_files.digest_in(self.best)
 
     @rank_zero_only
     def _write(self, path: Path, network: Any) -> None:
