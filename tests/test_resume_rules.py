@@ -1,10 +1,12 @@
 """What may change when a run goes on: every flag has a rule, and the rule is what happens."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.test_older_checkpoints import HERE, discover, disentangle, pretrain
+from tests.utils.data.makers import write_folder
 from utils import torch_files
 from utils.cli.baseline_flags import BASELINE
 from utils.cli.flag_types import TRAIN
@@ -79,6 +81,53 @@ def test_constraints_and_classes_of_another_run():
     with pytest.raises(UserError, match="its labelled classes are 0, 1, 2, 3, 4, this one's 1, 0, 2, 3, 4"):
         check_checkpoint(path, settings | {"class_names": list("10234")})
     assert len(check_checkpoint(path, settings | {"class_names": None, "a_younger_flag": 1})) == 1
+
+
+@pytest.mark.parametrize(
+    ("here", "told"),
+    [
+        ({"training": 70, "test": 20, "crc32": 2}, "training images 100 -> 70"),
+        ({"training": 1070, "test": 0, "crc32": 2}, "training images 100 -> 1,070, test images 20 -> 0"),
+        ({"training": 100, "test": 20, "crc32": 2}, "as many, but others, or with other labels"),
+    ],
+)
+def test_images_of_another_run(tmp_path, here, told):
+    images = {"training": 100, "test": 20, "crc32": 1}
+    checkpoint = torch_files.load_torch(HERE / "discover.ckpt")
+    settings = checkpoint["hyper_parameters"]
+    path = tmp_path / "last.ckpt"
+    assert len(check_checkpoint(HERE / "discover.ckpt", settings | {"images": images})) == 1  # it is older than that
+    torch_files.save_torch(path, checkpoint | {"hyper_parameters": settings | {"images": images}})
+    assert len(check_checkpoint(path, settings | {"images": images, "data_dir": "moved"})) == 2
+    changed = settings | {"images": here, "num_unlabeled_classes": 4}
+    with pytest.raises(UserError) as error:
+        check_checkpoint(path, changed)
+    said = f"the images are not those of the checkpoint ({told}); start a new run, or give --data_dir as it was"
+    assert str(error.value) == f"{path} is of another run: {said}"
+    with pytest.raises(UserError, match="it has --seed 0, this one 1; give --seed as it was"):
+        check_checkpoint(path, changed | {"seed": 1})
+    estimated = settings | {"images": images, "num_unlabeled_classes": 4, "num_unlabeled_estimated": True}
+    number = (
+        "it has --num_unlabeled_classes 5, and auto found 4 this time; give --num_unlabeled_classes 5, or the flags"
+    )
+    with pytest.raises(UserError, match=number):
+        check_checkpoint(path, estimated)
+
+
+@pytest.mark.parametrize("stage", ["discover", "disentangle"])
+def test_a_run_does_not_go_on_with_fewer_images(tmp_path, stage):
+    write_folder(tmp_path / "data", classes="abcde")
+    epochs = "--epochs" if stage == "disentangle" else "--max_epochs"
+    where = ["--data_dir", str(tmp_path / "data"), "--log_dir", str(tmp_path / "logs"), "--run_name", "run"]
+    novel = [] if stage == "disentangle" else ["--num_labeled_classes", "2", "--num_unlabeled_classes", "3"]
+    words = ["--dataset", "folder", "--batch_size", "4", *where, *novel, epochs, "1"]
+    STAGES[stage](tmp_path, *words, "--limit_train_batches", "1")
+    shutil.move(tmp_path / "data", tmp_path / "moved")
+    words[words.index("--data_dir") + 1] = str(tmp_path / "moved")
+    STAGES[stage](tmp_path, *words)
+    (tmp_path / "moved/train/a/1.png").unlink()
+    with pytest.raises(UserError, match=r"the images are not those of the checkpoint \(training images \d+ -> \d+\); "):
+        STAGES[stage](tmp_path, *words)
 
 
 @pytest.mark.parametrize("stage", STAGES)

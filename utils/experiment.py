@@ -118,6 +118,7 @@ def _fit(
     datamodule = get_datamodule(args, mode)
     rank_zero_only(datamodule.prepare_data)()
     datamodule.setup("fit")  # before the model: a problem with the data is told at once
+    args.images = datamodule.contents
     args.image_size = datamodule.spec.image_size
     if isinstance(datamodule, NCDDataModule):
         args.image_size = datamodule.image_size

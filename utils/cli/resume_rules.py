@@ -13,7 +13,7 @@ REFUSED, SAID, FREE = "refused", "said", "free"
 RULES: dict[str, tuple[str, ...]] = {
     REFUSED: (
         *("dataset", "imagenet_split", "labeled_classes", "num_labeled_classes", "num_unlabeled_classes"),
-        *("class_names", "image_size", "use_unlabeled", "batch_size", "seed"),
+        *("class_names", "images", "image_size", "use_unlabeled", "batch_size", "seed"),
         *("multicrop", "num_large_crops", "num_small_crops", "s", "blur"),
         *("arch", "width", "num_heads", "hidden_dim", "proj_dim", "num_hidden_layers", "overcluster_factor"),
         *("backbone", "backbone_weights", "backbone_size", "train", "feature_num", "method"),
@@ -43,6 +43,7 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
 }
 STAGE_MARKS = ("num_heads", "sup_weight", "feature_num")  # flags that one stage of training has alone
+NOT_ALWAYS = ("class_names", "images")  # recorded by some runs, not by others
 _RULE = {name: rule for rule, names in RULES.items() for name in names}
 
 
@@ -63,7 +64,7 @@ def changes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, dic
     found: dict[str, dict[str, tuple[Any, Any]]] = {rule: {} for rule in RULES}
     for name in [*before, *(name for name in ours if name not in before)]:
         there, here = before.get(name), ours.get(name)
-        if there == here or (name == "class_names" and not (there and here)):
+        if there == here or (name in NOT_ALWAYS and not (there and here)):
             continue
         if name.startswith("factor_") or (name in before and name in ours):
             found[rule_of(name)][name] = (there, here)

@@ -86,7 +86,8 @@ def run_labels(args: argparse.Namespace, stage: str) -> RunLabels:
     settings = vars(args)
     split, method = split_name(settings), method_name(settings, stage)
     same = {name: value for name, value in settings.items() if name in BESIDE_RULES or rule_of(name) == REFUSED}
-    same.pop("seed", None)
+    for name in ("seed", "images"):  # which images keep their label may be drawn with the seed
+        same.pop(name, None)
     if settings.get("num_unlabeled_estimated"):
         same.pop("num_unlabeled_classes", None)  # estimated anew by each seed
     digest = hashlib.sha256(json.dumps(same, sort_keys=True, default=str).encode()).hexdigest()[:8]

@@ -17,6 +17,7 @@ LARGEST = 2**31 - 1  # of a whole number: sizes and counts beyond it overflow so
 RECORDED = {
     "pretrained_from": None,
     "class_names": None,
+    "images": None,
     "num_unlabeled_estimated": False,
     "backbone_data": None,
     "backbone_weights_from": None,

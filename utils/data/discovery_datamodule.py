@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from utils.data.backbone_views import seen_by
+from utils.data.checksum import checksum
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
 from utils.data.file_loaders import FileEvalLoader, FileViewLoader
 from utils.data.image_datamodule import ImageDataModule
@@ -71,6 +72,8 @@ class NCDDataModule(ImageDataModule):
         train_targets, test_targets: (N,) int64 arrays, the truth: for baselines and reports, not for training.
         train_labeled: (N,) bool, which training images have a label.
         train_names, test_names: the file of each image, or its position in the dataset's own arrays.
+        contents: numbers of training and test images, and a checksum of them and their labels, by which a checkpoint
+            knows them again: of files the names, of arrays the pixels as they were read.
         dataloader_mapping: index of an evaluation loader -> its name.
 
     Raises:
@@ -118,7 +121,7 @@ class NCDDataModule(ImageDataModule):
             UserError: for data that are absent, damaged, or do not fit the settings.
         """
         if not self._ready:
-            source = load_source(self.request)
+            read = source = load_source(self.request)
             self.split = make_split(
                 self.spec,
                 source.class_names,
@@ -142,6 +145,7 @@ class NCDDataModule(ImageDataModule):
             self._keep(source, subsets)
             self.train_names = ImageNames("train", subsets.train_rows, source.train_paths)
             self.test_names = ImageNames("test", subsets.test_rows, source.test_paths)
+            self.contents = _contents(read, subsets)
             self._ready = True
         self._check_batch_size()
         self._check_memory()
@@ -238,3 +242,13 @@ class NCDDataModule(ImageDataModule):
     def _check_batch_size(self) -> None:
         world_size = self._place()["world_size"]
         check_batch_size(self.batch_size, world_size, len(self.train_targets), self._half_batches())
+
+
+def _contents(source: ImageArrays | ImageFiles, subsets: Subsets) -> dict[str, int]:
+    def images(part: str, rows: np.ndarray) -> np.ndarray | list[str]:
+        paths = getattr(source, f"{part}_paths")
+        return getattr(source, f"{part}_images")[rows] if paths is None else [paths[row] for row in rows]
+
+    train, test = images("train", subsets.train_rows), images("test", subsets.test_rows)
+    crc = checksum(train, subsets.train_targets, test, subsets.test_targets)
+    return {"training": len(train), "test": len(test), "crc32": crc}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.data.checksum import checksum
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
 from utils.data.file_loaders import FileEvalLoader, FileViewLoader
 from utils.data.image_datamodule import ImageDataModule
@@ -52,6 +53,8 @@ class ContrastiveDataModule(ImageDataModule):
         num_train: how many of these are the dataset's training images; they come first.
         rows: (R,) int64, the positions of the images that are evaluated, in order.
         class_names: by target.
+        contents: number of images, and a checksum of them, by which a checkpoint knows them again; nothing is learned
+            from labels, and they may change.
 
     Raises:
         UserError: for an unknown dataset; from ``setup()`` for everything about the data.
@@ -117,6 +120,7 @@ class ContrastiveDataModule(ImageDataModule):
             self.num_train = len(source.train_labels)
             self.class_names, self.origin = source.class_names, source.origin
             self.rows = self._evaluated()
+            self.contents = {"training": len(self.images), "crc32": checksum(self.paths or np.asarray(self.images))}
             self._ready = True
         if stage != "validate":
             check_batch_size(self.batch_size, self._place()["world_size"], len(self.images), half_batches=False)

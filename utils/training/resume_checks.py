@@ -9,6 +9,7 @@ from utils import torch_files
 from utils.cli.resume_rules import REFUSED, SAID, STAGE_MARKS, changes
 from utils.errors import UserError, listed
 
+CONSEQUENCES = ("class_names", "images", "num_unlabeled_classes")  # told if nothing else has changed, in this order
 NEARBY = 3  # runs that are named
 
 
@@ -29,17 +30,32 @@ def check_checkpoint(path: Path, settings: Mapping[str, Any]) -> list[str]:
         if (name in theirs) != (name in settings):
             raise UserError(f"{path} is a checkpoint of another stage of training: only one of the two has --{name}")
     changed = changes(theirs, settings)
-    for name, (there, here) in changed[REFUSED].items():
+    if changed[REFUSED]:
+        name = min(changed[REFUSED], key=lambda name: CONSEQUENCES.index(name) if name in CONSEQUENCES else -1)
+        there, here = changed[REFUSED][name]
         what, remedy = f"it has --{name} {there}, this one {here}", f"give --{name} as it was"
         if name == "class_names":
             what = f"its labelled classes are {listed(there)}, this one's {listed(here)}"
             remedy = "give --data_dir and --labeled_classes as they were"
+        elif name == "images":
+            what = f"the images are not those of the checkpoint ({_difference(there, here)})"
+            remedy = "start a new run, or give --data_dir as it was"
+        elif name == "num_unlabeled_classes" and settings.get("num_unlabeled_estimated"):
+            what = f"it has --{name} {there}, and auto found {here} this time"
+            remedy = f"give --{name} {there}, or the flags of the estimate as they were"
         raise UserError(f"{path} is of another run: {what}; {remedy}")
     lines = [_position(path, checkpoint, settings)]
     if changed[SAID]:
         said = ", ".join(f"--{name} {there} -> {here}" for name, (there, here) in changed[SAID].items())
         lines.append(f"changed   since that checkpoint: {said}")
     return lines
+
+
+def _difference(there: Mapping[str, int], here: Mapping[str, int]) -> str:
+    """Between two records of images."""
+    counts = [part for part in ("training", "test") if there.get(part) != here.get(part)]
+    changed = ", ".join(f"{part} images {there[part]:,} -> {here[part]:,}" for part in counts)
+    return changed or "as many, but others, or with other labels"
 
 
 def _position(path: Path, checkpoint: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
