@@ -3,6 +3,7 @@
 Each is the main's ``cli.run`` with flags, and ends with the exit code and the messages that a user would see.
 """
 
+import argparse
 import os
 import signal
 import sys
@@ -41,8 +42,8 @@ class Run:
                 signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
             torch.set_num_threads(1)  # threads that the parent had are not in a child, and OpenMP would wait for them
             before()
-            args = type("Args", (), {"debug": False})()
-            cli.run(lambda _: tiny_discovery(root, *FLAGS, *flags, discoverer=discoverer), args)
+            settings = argparse.Namespace(debug=False)
+            cli.run(lambda _: tiny_discovery(root, *FLAGS, *flags, discoverer=discoverer), settings)
             code = 0
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
