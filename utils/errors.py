@@ -1,9 +1,10 @@
 """The one exception that is meant for the user: `cli.run` prints it as a single line and exits with its code."""
 
+import difflib
 import errno
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 ASKED_FOR = (  # how libraries spell the size that they did not get: torch on the CPU; torch on a GPU and numpy
     re.compile(r"tried to allocate (?P<bytes>\d+) bytes"),
@@ -91,6 +92,16 @@ def first_line(error: BaseException) -> str:
     ('not a number', 'EOFError')
     """
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a message on a name that is unknown: the known one that is most like it, if one is.
+
+    >>> did_you_mean("hors", ["hours", "seeds"]), did_you_mean("x", ["hours"])
+    ("; did you mean 'hours'?", '')
+    """
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def printable(text: str) -> str:

@@ -92,6 +92,11 @@ def digest_in(path: str | Path) -> str | None:
     return end.decode() if end.startswith(DIGEST) else None
 
 
+def carries(path: str | Path, digest: str | None) -> bool:
+    """Whether a file has just this digest, as :func:`digest_in` has read it before; none is carried by no file."""
+    return digest is not None and digest == digest_in(path)
+
+
 def save_weights(
     path: str | Path,
     state: Mapping[str, torch.Tensor],

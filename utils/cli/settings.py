@@ -1,6 +1,5 @@
 """Settings by the names of the flags: defaults, completion and checks, from the table in :mod:`utils.cli.flags`."""
 
-import difflib
 import math
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -11,7 +10,7 @@ from utils.cli.flag_types import NOT_NEGATIVE, Flag
 from utils.cli.flags import flags_of
 from utils.cli.gcd_settings import default_estimator, recipe_defaults
 from utils.cli.methods import Method
-from utils.errors import UserError
+from utils.errors import UserError, did_you_mean
 
 LARGEST = 2**31 - 1  # of a whole number: sizes and counts beyond it overflow somewhere
 RECORDED = {
@@ -55,8 +54,7 @@ def resolve(
     settings |= {f"factor_{name}": weight for name, weight in (factors or {}).items()}
     for name in given.keys() - settings.keys():
         if not name.startswith("factor_"):
-            near = difflib.get_close_matches(name, settings, n=1)
-            raise UserError(f"unknown setting '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+            raise UserError(f"unknown setting '{name}'{did_you_mean(name, settings)}")
     settings |= given
     settings |= dependent_defaults(settings, stage)
     check(settings, stage, method)

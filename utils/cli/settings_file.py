@@ -4,7 +4,6 @@ The blocks of the datasets are below ``datasets``, as published, or beside ``com
 train.py; the order of precedence is flag, block of the dataset, ``common``, default.
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from utils.cli.flag_types import Flag, named_places
 from utils.cli.flags import flags_of
 from utils.data.specs import dataset_spec
-from utils.errors import UserError, shortened
+from utils.errors import UserError, did_you_mean, shortened
 
 COMMON, DATASETS = "common", "datasets"
 NOT_IN_FILE = ("config", "dataset", "print_config", "debug")
@@ -105,8 +104,7 @@ def _checked_block(where: str, block: Any, flags: Mapping[str, Flag]) -> dict[st
         raise UserError(f"{where} is not a block of settings")
     for key in block:
         if key not in flags:
-            near = difflib.get_close_matches(str(key), flags, n=1)
-            raise UserError(f"{where} has the unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+            raise UserError(f"{where} has the unknown key '{key}'{did_you_mean(key, flags)}")
     settings = {key: _checked_value(f"{where}.{key}", value, flags[key]) for key, value in block.items()}
     if isinstance(settings.get("checkpoint"), bool):  # published: whether checkpoints are written
         settings["save_checkpoint"] = settings.pop("checkpoint")

@@ -80,10 +80,8 @@ class Driver:
 
     def _wanted(self, run: Run) -> bool:
         """Pretraining is for the methods that start from it: without one that is missing it is not needed."""
-        if run.method != PRETRAINING:
-            return True
-        waiting = {other.key for other in self.runs if other.seed == run.seed and other.pretrained}
-        return bool(waiting - self.finished())
+        waiting = {other.seed for other in missing(self.runs, self.finished()) if other.pretrained}
+        return run.method != PRETRAINING or run.seed in waiting
 
     def _run(self, runner: Runner, run: Run, lock: int) -> None:
         number = self.runs.index(run) + 1

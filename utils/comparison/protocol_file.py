@@ -1,6 +1,5 @@
 """Protocols as they stand in a file, checked key by key. Imports no torch."""
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from utils.cli.flag_types import LARGEST_SEED
 from utils.cli.settings_file import load_yaml
 from utils.comparison.commands import GIVEN, OURS, flag_of
 from utils.comparison.protocols import PRETRAINING, PROTOCOLS, Images, Method, Protocol
-from utils.errors import UserError, listed, shortened
+from utils.errors import UserError, did_you_mean, listed, shortened
 
 
 def _whole(value: Any, most: float = math.inf) -> bool:
@@ -86,8 +85,7 @@ def _block(where: str, values: Any, known: Mapping[str, Rule], needed: Iterable[
     _require(where, values, BLOCK)
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            raise UserError(f"{where} has the unknown key '{key}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+            raise UserError(f"{where} has the unknown key '{key}'{did_you_mean(key, known)}")
     given = {key: value for key, value in values.items() if value is not None}
     for key, value in given.items():
         _require(f"{where}.{key}", value, known[key])

@@ -12,7 +12,7 @@ from utils.data.file_datasets import EvalFiles
 from utils.data.file_loaders import decoded
 from utils.data.images import SUFFIXES, PassedOver, list_images, passed_over_text
 from utils.data.workers import usable_workers
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import special_kind
 from utils.transforms.eval_pipeline import EvalPipeline
 
@@ -45,8 +45,7 @@ class TolerantFiles(EvalFiles):
     def __getitem__(self, index: int) -> tuple[int, Tensor | str]:  # type: ignore[override]
         item = super().__getitem__(index)
         if isinstance(item, UserError):
-            cause = str(item.__cause__).strip() or type(item.__cause__).__name__
-            return index, cause.splitlines()[0]
+            return index, first_line(item.__cause__ or item)
         return index, item[0][0]
 
 

@@ -166,3 +166,9 @@ def save_sheets(sheets: Sequence[Sheet], folder: Path, name: str) -> None:
     pages[0].save(data, format="pdf", save_all=True, append_images=pages[1:], **options)
     write_whole(folder / f"{name}.pdf", lambda file: file.write(data.getvalue()))
     write_text(folder / f"{name}.csv", csv_text(HEADER, [row for sheet in sheets for row in sheet.rows]))
+
+
+def remove_sheets(folder: Path, name: str) -> None:
+    """Take away what :func:`save_sheets` has left under a name."""
+    for suffix in (".pdf", ".csv"):
+        (folder / f"{name}{suffix}").unlink(missing_ok=True)

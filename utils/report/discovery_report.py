@@ -48,8 +48,8 @@ def write_report(found: Collection, metrics: Mapping[str, float], folder: Path, 
     for name, group in made.items():
         if group:
             attempt(f"{name}.pdf", partial(clusters.save_sheets, group, folder / "figures", name), None)
-        for old in (folder / "figures" / f"{name}{suffix}" for suffix in (".pdf", ".csv") if not group):
-            old.unlink(missing_ok=True)  # of another run in this folder
+        else:
+            clusters.remove_sheets(folder / "figures", name)  # of another run in this folder
     sheets = {
         "Clusters": attempt("Clusters", lambda: cluster_section(found, made["clusters"]), ""),
         "Confused pairs": attempt(

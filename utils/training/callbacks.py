@@ -154,7 +154,7 @@ class SavePretrained(Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if has_trained(trainer):
             state, names = pl_module.to_save()  # type: ignore[operator]
-            own = self.own is not None and self.own == torch_files.digest_in(self.path)
+            own = torch_files.carries(self.path, self.own)
             write_over(self.path, lambda kept: torch_files.save_weights(self.path, state, names, kept), own)
             say(f"weights   {self.path}")
 

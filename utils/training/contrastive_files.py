@@ -82,7 +82,7 @@ class ModelFiles(Checkpoint):
 
     @rank_zero_only
     def _write_best(self, network: Any) -> None:
-        own = self.own is not None and self.own == torch_files.digest_in(self.best)
+        own = torch_files.carries(self.best, self.own)
         state = network.state_dict()
         write_over(self.best, lambda kept: torch_files.save_weights(self.best, state, previous=kept), own)
         self.own = torch_files.digest_in(self.best)
