@@ -13,6 +13,7 @@ from utils.losses import mcl as mcl_loss
 from utils.losses.mixing import choose, mix
 from utils.losses.pairwise import pair_bce
 from utils.losses.semi_supervised import rampup
+from utils.nets import similarity_net
 from utils.nets.similarity_net import SimilarityNet
 
 METHODS = [dualrank, joint, kcl, mcl, ncl, openmix, rs, rs_plus]
@@ -128,6 +129,25 @@ def test_the_similarity_network_s_statistics_are_those_of_the_pairs_of_some_rows
         found = network(features, rows)
     torch.testing.assert_close(found[rows][:, rows].flatten(0, 1), slow)
     torch.testing.assert_close(found[rows][:, rows], network(features[rows], rows[rows]))
+
+
+def test_the_similarity_network_in_chunks_is_that_of_all_pairs_at_once_and_keeps_no_hidden_layer(monkeypatch):
+    network, features, rows = SimilarityNet(4).double(), torch.randn(7, 4).double(), torch.arange(7) % 3 > 0
+
+    def logits_and_gradients(chunk):
+        kept = []
+        monkeypatch.setattr(similarity_net, "CHUNK", chunk)
+        network.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+            logits = network(features, rows)
+        logits.square().sum().backward()
+        return [logits, *(parameter.grad for parameter in network.parameters())], max(kept)
+
+    whole, _ = logits_and_gradients(7 * 7 * 16)
+    for chunk in (1, 2 * 7 * 16, 3 * 7 * 16):  # rows one by one, and a last chunk that is smaller
+        found, kept = logits_and_gradients(chunk)
+        torch.testing.assert_close(found, whole)
+        assert kept < 7 * 7 * 16
 
 
 @pytest.mark.parametrize(("method", "loss"), [(kcl, kcl_loss), (mcl, mcl_loss)])

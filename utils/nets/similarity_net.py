@@ -4,6 +4,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 2**22  # hidden numbers of pairs held at a time: 16 MiB in float32, which a processor can keep near
 
 
 class SimilarityNet(nn.Module):
@@ -11,7 +14,9 @@ class SimilarityNet(nn.Module):
 
     The first layer is a sum of what either row gives, so that it is computed for n rows and not for n * n pairs.
     BatchNorm always has the statistics of the pairs at hand, as in the published code. All pairs of some rows have as
-    mean and variance the sums of what these are for the one row and for the other, so that rows are normalised.
+    mean and variance the sums of what these are for the one row and for the other, so that rows are normalised. The
+    hidden layer of all pairs, n * n * 4D numbers, is never held whole: chunks of CHUNK are computed, and once more
+    where their gradient is needed.
 
     Args:
         num_features: D.
@@ -39,4 +44,12 @@ class SimilarityNet(nn.Module):
             centred = halves - (halves * weights).sum(dim=1, keepdim=True)
             variance = (centred.square() * weights).sum(dim=(0, 1))
             one, other = centred * (torch.rsqrt(variance + norm.eps) * norm.weight)
-            return last(relu(other[:, None] + (one + norm.bias)))
+            one = one + norm.bias
+
+            def score(chunk: Tensor) -> Tensor:
+                return last(relu(chunk[:, None] + one))
+
+            chunks = other.split(max(1, CHUNK // one.numel()))
+            return torch.cat(
+                [checkpoint(score, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
+            )
