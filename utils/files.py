@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from utils.errors import UserError
 
+LONGEST_NAME = 255  # bytes of a file's name
 FORMULA = tuple("=+-@\t\r")  # what a spreadsheet computes begins with one of them
 SPECIAL = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
 
@@ -24,9 +25,9 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Pa
     """Write beside the file, flush to disk, then rename over it.
 
     Args:
-        path: of the file.
+        path: of the file; a link stays, and the file that it leads to is written, unless the link is kept itself.
         write: is called with the open file.
-        previous: name under which the file that was there is kept, unless its bytes are the same.
+        previous: name under which what was there is kept, unless its bytes are the same.
 
     Returns:
         whether a file is kept under that name.
@@ -34,19 +35,19 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Pa
     Raises:
         UserError: when the file cannot be written; what was there before is untouched.
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    place = followed(path) if previous is None else Path(path)
+    unfinished = beside(place)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as file:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with open(unfinished, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        keeps = previous is not None and path.is_file() and not filecmp.cmp(path, beside, shallow=False)
+        keeps = previous is not None and place.is_file() and not filecmp.cmp(place, unfinished, shallow=False)
         if previous is not None and keeps:
-            _keep(path, previous)
-        os.replace(beside, path)
-        _flush_folder(path.parent)
+            _keep(place, previous)
+        os.replace(unfinished, place)
+        _flush_folder(place.parent)
         return keeps
     except OSError as error:
         raise UserError(
@@ -54,19 +55,34 @@ def write_whole(path: str | Path, write: Callable[[BinaryIO], Any], previous: Pa
         ) from error
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
+
+
+def followed(path: str | Path) -> Path:
+    """The file that a link leads to, there or not; any other path as it is."""
+    return Path(os.path.realpath(path) if os.path.islink(path) else path)
+
+
+def beside(path: Path) -> Path:
+    """Where a file is until it is whole."""
+    return path.with_name(fitting_name(f".{path.name}", f".{os.getpid()}.tmp"))
+
+
+def fitting_name(stem: str, end: str) -> str:
+    """The name of a file, its stem cut where both would be more than ``LONGEST_NAME`` bytes."""
+    return os.fsdecode(os.fsencode(stem)[: LONGEST_NAME - len(os.fsencode(end))]) + end
 
 
 def replaced_name(path: Path) -> Path:
     """A free name beside a file for what is replaced there: ``x.replaced.cp``, then ``x.replaced-2.cp``, …."""
     numbers = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-    names = (path.with_name(f"{path.stem}.replaced{number}{path.suffix}") for number in numbers)
+    names = (path.with_name(fitting_name(path.stem, f".replaced{number}{path.suffix}")) for number in numbers)
     return next(name for name in names if not os.path.lexists(name))
 
 
 def _keep(path: Path, previous: Path) -> None:
     """Give a file a second name, so that at every moment there is one under the first."""
-    link = previous.with_name(f".{previous.name}.{os.getpid()}.tmp")
+    link = beside(previous)
     try:
         link.unlink(missing_ok=True)
         os.link(path, link)

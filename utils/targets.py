@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.files import csv_text, special_kind
+from utils.files import LONGEST_NAME, beside, csv_text, followed, special_kind
 
 PROBE = 1 << 16  # bytes that have to fit
-LONGEST_NAME = 255  # bytes of a file's name
 BEGINNING = 1 << 12  # bytes of a file that tell whose it is
 PNG = b"\x89PNG"
 
@@ -85,7 +84,7 @@ def require_target(
                 f"--{flag} {path} is there already and is no older {own.name} of this program, or was edited; "
                 f"choose another{', or overwrite it with --force' if force is not None else ''}"
             )
-    _probe(f"--{flag} {path}", path.parent, path.name)
+    _probe(f"--{flag} {path}", followed(path))
 
 
 def require_folder(flag: str, folder: str | Path) -> None:
@@ -97,7 +96,7 @@ def require_folder(flag: str, folder: str | Path) -> None:
     folder = Path(folder)
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise UserError(f"--{flag} {folder} is a file; give a folder")
-    _probe(f"--{flag} {folder}", folder, "probe")
+    _probe(f"--{flag} {folder}", folder / "probe")
 
 
 def require_space(folder: Path, size: int) -> None:
@@ -116,7 +115,7 @@ def require_space(folder: Path, size: int) -> None:
 
 
 def require_different(**targets: str | None) -> None:
-    """Refuse two flags of one value: the second file would overwrite the first.
+    """Refuse two flags of one file, by a link too: the second would overwrite the first.
 
     Raises:
         UserError: naming both.
@@ -125,9 +124,9 @@ def require_different(**targets: str | None) -> None:
     for flag, target in targets.items():
         if target is None:
             continue
-        other = seen.setdefault(os.path.abspath(target), flag)
+        other = seen.setdefault(os.path.realpath(target), flag)
         if other != flag:
-            raise UserError(f"--{other} and --{flag} are both {target}; choose two names")
+            raise UserError(f"--{other} and --{flag} are one file, {target}; choose two names")
 
 
 def _recognised(own: Own, path: Path) -> bool:
@@ -144,11 +143,11 @@ def _nearest(folder: Path) -> Path:
     return folder
 
 
-def _probe(what: str, folder: Path, name: str) -> None:
-    """Write and remove a file in the folder, or in the nearest one above that is there."""
-    if any(len(os.fsencode(part)) > LONGEST_NAME for part in (*folder.parts, name)):
+def _probe(what: str, path: Path) -> None:
+    """Write and remove a file where the one of a path is to come, or in the nearest folder above that is there."""
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
         raise UserError(f"{what}: a name is longer than {LONGEST_NAME} bytes; choose a shorter one")
-    probe = _nearest(folder) / f".{name}.{os.getpid()}.tmp"
+    probe = beside(_nearest(path.parent) / path.name)
     try:
         with open(probe, "wb") as file:
             file.write(bytes(PROBE))

@@ -1,5 +1,6 @@
 """A discovery checkpoint applied to images: the table of predictions, contact sheets, a sorted copy."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ from utils.data.prediction_images import ForeignLoader
 from utils.data.specs import dataset_spec
 from utils.errors import UserError
 from utils.evaluation.predictions import Predictions, predict
-from utils.files import csv_text, write_text
+from utils.files import csv_text, fitting_name, write_text, write_whole
 from utils.methods.discoverer import Discoverer
 from utils.methods.gcd_discoverer import GCDDiscoverer
 from utils.report.attempts import Attempts
@@ -33,7 +34,7 @@ from utils.report.sheets import (
     save_sheet,
     typical_and_doubtful,
 )
-from utils.targets import LONGEST_NAME, NETWORK, require_different, require_folder, require_target, table_with
+from utils.targets import NETWORK, require_different, require_folder, require_target, table_with
 from utils.transforms.eval_pipeline import EvalPipeline
 from utils.transforms.spec import BackboneData
 
@@ -69,12 +70,12 @@ def apply(
     loader = ForeignLoader(paths, evaluation_pipeline(discoverer.hparams), batch_size, num_workers)
     with tqdm(total=len(paths), unit="image", disable=not progress or not sys.stderr.isatty()) as bar:
 
-        def counted():
+        def shown():
             for images, rows in loader:
                 yield images, rows
                 bar.update(int(rows[-1]) + 1 - bar.n)
 
-        predictions = predict(discoverer.to(device), counted(), keep_features=False)
+        predictions = predict(discoverer.to(device), shown(), keep_features=False)
     return predictions, loader.errors
 
 
@@ -191,22 +192,19 @@ def _placed(path: Path, folder: Path) -> bool:
         os.link(source, target)
         return False
     except OSError:  # another disk, or a file system without links
-        beside = folder / f".{os.getpid()}.tmp"
-    try:
-        shutil.copy2(source, beside)
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
-    return True
+        with open(source, "rb") as image:
+            write_whole(target, partial(shutil.copyfileobj, image))
+        with contextlib.suppress(OSError):  # a file system that keeps neither modes nor times
+            shutil.copystat(source, target)
+        return True
 
 
 def _free(wanted: Path) -> Path:
     """The path, or the first of ``<name>-2``, ``<name>-3`` … that is not there, cut to the length of a name."""
     target, turn = wanted, 2
     while target.exists():
-        end = f"-{turn}{wanted.suffix}"
-        stem = os.fsencode(wanted.stem)[: LONGEST_NAME - len(os.fsencode(end))]
-        target, turn = wanted.with_name(os.fsdecode(stem) + end), turn + 1
+        target = wanted.with_name(fitting_name(wanted.stem, f"-{turn}{wanted.suffix}"))
+        turn += 1
     return target
 
 
