@@ -31,8 +31,8 @@ SHOWN = 8  # names in a message
 def listed(names: Sequence[str]) -> str:
     """The first names, and how many there are, for a message.
 
-    >>> listed(["a", "b"])
-    'a, b'
+    >>> listed(["a", "b"]), listed(list("abcdefghi"))
+    ('a, b', 'a, b, c, d, e, f, g, h, … (9 in all)')
     """
     return ", ".join(map(printable, names[:SHOWN])) + (f", … ({len(names)} in all)" if len(names) > SHOWN else "")
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from utils.errors import UserError, first_line, printable
+from utils.errors import UserError, first_line, listed, printable
 from utils.files import special_kind
 from utils.transforms.pil import RESAMPLING
 from utils.transforms.spec import BILINEAR
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"))
-SHOWN = 5  # names in a message
 PassedOver = dict[str, str]  # path -> what it is
 
 
@@ -63,7 +62,14 @@ def passed_over_text(passed_over: Mapping[str, str]) -> str:
     'passed over 2: a/x.png (FIFO), y.png (socket)'
     """
     names = [f"{printable(path)} ({kind})" for path, kind in passed_over.items()]
-    return f"passed over {len(names):,}: {summary(names)}"
+    return f"passed over {len(names):,}: {listed(names)}"
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted, but for hidden ones; one that is not there holds none."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def list_classes(
@@ -78,22 +84,13 @@ def list_classes(
     """
     missing = [name for name in class_names if not (folder / name).is_dir()]
     if missing:
-        raise UserError(f"{folder} has no folder for {summary(missing)}; expected {folder / '<class>'} with its images")
+        raise UserError(f"{folder} has no folder for {listed(missing)}; expected {folder / '<class>'} with its images")
     images = [list_images(folder / name, passed_over) for name in class_names]
     empty = [name for name, paths in zip(class_names, images, strict=True) if not paths]
     if empty:
-        raise UserError(f"{folder} has no image in the folder of {summary(empty)}; put images there or remove it")
+        raise UserError(f"{folder} has no image in the folder of {listed(empty)}; put images there or remove it")
     labels = np.repeat(np.arange(len(images), dtype=np.int64), [len(paths) for paths in images])
     return [path for paths in images for path in paths], labels
-
-
-def summary(names: Sequence[str]) -> str:
-    """The first names and the count, for a message.
-
-    >>> summary(["a", "b"]), summary(list("abcdefg"))
-    ('a, b', 'a, b, c, d, e, … (7 in all)')
-    """
-    return ", ".join(names[:SHOWN]) + (f", … ({len(names)} in all)" if len(names) > SHOWN else "")
 
 
 def read_image(path: str | Path, side: int | None = None) -> Image.Image:

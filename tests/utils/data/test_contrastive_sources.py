@@ -125,6 +125,7 @@ def test_tiny_imagenet(tmp_path):
         write_image(root / "train" / wnid / "images" / f"{wnid}_0.JPEG", 100 * value)
         write_image(root / "val" / "images" / f"val_{value}.JPEG", 100 * value)
     (root / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn02\t0\t0\t1\t1\nval_1.JPEG\tn01\t0\t0\t1\t1\n")
+    (root / "train" / ".ipynb_checkpoints").mkdir()  # no class
     source = load_source(SourceRequest("tiny-imagenet", tmp_path))
     assert source.train_images.shape == (2, 64, 64, 3)
     assert (source.train_labels.tolist(), source.test_labels.tolist()) == ([0, 1], [1, 0])
@@ -137,6 +138,7 @@ def test_tiny_imagenet(tmp_path):
 def test_imagenet10_stays_on_disk(tmp_path, inner):
     for value in range(6):
         write_image(tmp_path / "imagenet-10" / inner / f"n{value % 2}" / f"{value}.JPEG", 40 * value, side=40)
+    (tmp_path / "imagenet-10" / inner / ".ipynb_checkpoints").mkdir()  # no class
     module = datamodule(tmp_path, "imagenet10", batch_size=3)
     assert module.class_names == ("n0", "n1")
     (views, labels), _ = list(module.train_dataloader())

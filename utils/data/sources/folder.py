@@ -8,7 +8,7 @@ from statistics import median_low
 import numpy as np
 
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
-from utils.data.images import SUFFIXES, PassedOver, list_classes, list_images, read_squares, shorter_side
+from utils.data.images import SUFFIXES, PassedOver, class_folders, list_classes, list_images, read_squares, shorter_side
 from utils.data.specs import LARGEST_ARRAY_IMAGE
 from utils.errors import UserError
 
@@ -25,14 +25,14 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
             and for damaged images (naming them) where these are decoded.
     """
     root, passed_over = request.data_dir, PassedOver()
-    train_names = _class_folders(root / "train")
+    train_names = class_folders(root / "train")
     unlabeled = list_images(root / "unlabeled", passed_over)
     if not train_names and (request.needs_classes or not unlabeled):
         raise UserError(
             f"{root / 'train'} has no class folders; --dataset folder expects {root / 'train'}/<class>/ with images, "
             f"and optionally {root / 'test'}/<class>/ and {root / 'unlabeled'}/ (--data_dir says where)"
         )
-    test_names = _class_folders(root / "test")
+    test_names = class_folders(root / "test")
     for part in ("train", "test"):
         passed_over |= dict.fromkeys(_loose_images(root / part), "in no class folder")
     class_names = tuple(sorted({*train_names, *test_names}))
@@ -78,12 +78,6 @@ def _loose_images(folder: Path) -> list[str]:
         for entry in os.scandir(folder)
         if entry.is_file() and not entry.name.startswith(".") and os.path.splitext(entry.name)[1].lower() in SUFFIXES
     )
-
-
-def _class_folders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _classes(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from utils.data.containers import ImageArrays, ImageFiles, SourceRequest
-from utils.data.images import PassedOver, list_classes, list_images, read_squares
+from utils.data.images import PassedOver, class_folders, list_classes, list_images, read_squares
 from utils.errors import UserError
 
 IMAGENET10 = "imagenet-10"
@@ -21,7 +21,7 @@ def read_imagenet10(request: SourceRequest) -> ImageFiles:
     """
     root = request.data_dir / IMAGENET10
     folder = root / "train" if (root / "train").is_dir() else root
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    names = class_folders(folder)
     if not names:
         raise UserError(
             f"imagenet10 is not in {root}: expected {root}/<class>/ with images "
@@ -41,7 +41,7 @@ def read_tiny_imagenet(request: SourceRequest) -> ImageArrays:
     """
     root = request.data_dir / TINY
     train = root / "train"
-    names = sorted(entry.name for entry in train.iterdir() if entry.is_dir()) if train.is_dir() else []
+    names = class_folders(train)
     if not names:
         raise UserError(f"tiny-imagenet is not in {root}: expected {train}/<wnid>/images/ (--data_dir says where)")
     passed_over = PassedOver()
