@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.errors import UserError
+from utils.errors import UserError, readable
 from utils.files import LONGEST_NAME, beside, csv_text, followed, special_kind
 
 PROBE = 1 << 16  # bytes that have to fit
@@ -109,8 +109,8 @@ def require_space(folder: Path, size: int) -> None:
         free = shutil.disk_usage(_nearest(folder)).free
         if free < size:
             raise UserError(
-                f"{folder}: its disk has {free >> 20:,} MiB left and one checkpoint of this network takes "
-                f"{size >> 20:,} MiB; make room or choose another place"
+                f"{folder}: its disk has {readable(free)} left and one checkpoint of this network takes "
+                f"{readable(size)}; make room or choose another place"
             )
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from utils.errors import UserError, shortened
+from utils.errors import UserError, first_line, shortened
 from utils.files import special_kind, write_whole
 
 DIGEST = b"sha256:"  # begins the comment of the zip archive that save_torch writes
@@ -152,7 +152,7 @@ def load_torch(path: str | Path) -> Any:
             raise UserError(
                 f"{path} holds code ({name[1]}) beside its tensors: it is refused, and nothing of it was run"
             ) from None
-        reason = shortened(str(error).strip().split("\n")[0] or type(error).__name__, 100)
+        reason = shortened(first_line(error), 100)
         if isinstance(error, pickle.UnpicklingError):  # torch's words advise to load it unsafely
             reason = "its pickle cannot be read"
         raise UserError(f"{path} is damaged or is not a checkpoint of tensors ({reason})") from None

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from utils.errors import UserError, first_line
+from utils.errors import UserError, first_line, readable
 from utils.files import take_lock, write_text
 
 DTYPE = np.dtype(np.float16)
@@ -154,7 +154,7 @@ class FeatureStore:
         free = shutil.disk_usage(self.folder).free
         if request.num_bytes > free:
             raise UserError(
-                f"the features {request.name} take {size_text(request.num_bytes)}, but {size_text(free)} are free in "
+                f"the features {request.name} take {readable(request.num_bytes)}, but {readable(free)} are free in "
                 f"--feature_cache {self.folder}; make room, choose another folder, or lower --feature_views"
             )
 
@@ -209,12 +209,3 @@ def _same_text(path: Path, text: str) -> bool:
         return path.read_text(encoding="utf-8") == text
     except (OSError, UnicodeDecodeError):
         return False
-
-
-def size_text(num_bytes: float) -> str:
-    """A number of bytes for people.
-
-    >>> size_text(768_000_000)
-    '768.0 MB'
-    """
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"

@@ -137,9 +137,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 def test_a_cache_that_does_not_fit(tmp_path):
     big = FeatureRequest("all", {}, (10**9, 10, 10**4))
-    with pytest.raises(
-        UserError, match=r"take 200000.0 GB, but .* are free in --feature_cache .*lower --feature_views"
-    ):
+    with pytest.raises(UserError, match=r"take 181\.9 TiB, but .* are free in --feature_cache .*lower --feature_views"):
         FeatureStore(tmp_path, quiet).get(big, lambda row: iter(()))
 
 
