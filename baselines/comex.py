@@ -67,12 +67,12 @@ class Discoverer(discoverer.Discoverer):
         return ComExNet(self.hparams["batch_head"], **sizes)
 
     def compute_losses(self, outputs: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
-        mask = (labels >= 0) & (labels < self.num_labeled)
+        mask = self.is_labeled(labels)
         where = slots(self.pointer, ~mask, self.hparams["queue_size"])
         totals: dict[str, Tensor] = {}
         for name in ("", "_over"):
             novel = self.novel_targets(outputs, name, mask, where)
-            targets = torch.cat([self.one_hot(labels, novel), novel], dim=-1)
+            targets = self.full_targets(labels, novel)
             for kind, logits in self.logits(outputs, name, mask).items():
                 totals[f"{kind}{name}"] = self.swapped_prediction(logits, targets)
         self.pointer.copy_(advance(self.pointer, ~mask, self.hparams["queue_size"]))
@@ -105,11 +105,6 @@ class Discoverer(discoverer.Discoverer):
         mixed = neighbours_targets(projections, targets, getattr(self, memory), getattr(self, kept), share, temperature)
         return torch.where(full, sharpen(mixed, self.hparams["sharp"]), targets) * ~mask[:, None]
 
-    def one_hot(self, labels: Tensor, novel: Tensor) -> Tensor:
-        """Labels of labelled rows as distributions (V, H, B, L), zero in the others."""
-        rows = labels[:, None] == torch.arange(self.num_labeled, device=labels.device)
-        return rows.to(novel.dtype).expand(*novel.shape[:2], -1, -1)
-
     def logits(self, outputs: Mapping[str, Tensor], name: str, mask: Tensor) -> dict[str, Tensor]:
         """Logits (V, H, B, L+K) of the class-wise and the batch-wise experts."""
         novel = outputs[f"logits_unlab{name}"]
@@ -129,8 +124,8 @@ class Discoverer(discoverer.Discoverer):
         rows = mask[:, None].to(labelled.dtype)
         return (masked_norm(labelled, rows) + sum(masked_norm(logits, 1 - rows) for logits in heads)) / 3
 
-    def keep_books(self, losses: dict[str, Tensor]) -> None:
-        super().keep_books(losses)
+    def accumulate(self, losses: dict[str, Tensor]) -> None:
+        super().accumulate(losses)
         if self.experts:
             self.batch_loss_per_head += losses.pop("batch_loss_per_head").nan_to_num(0.0, 0.0, 0.0)
 

@@ -62,7 +62,7 @@ class Discoverer(PairDiscoverer):
 
     def compute_losses(self, outputs: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """From ``projected`` (2, B, U) and ``targets`` (B, U)."""
-        rows = ~((labels >= 0) & (labels < self.num_labeled))
+        rows = ~self.is_labeled(labels)
         first, second = (student_t(points, self.model.head_unlab.centers) for points in outputs["projected"])
         sharp = sharpening(first, outputs["targets"], rows)
         agreement = consistency(first, second, rows)

@@ -80,7 +80,7 @@ class Discoverer(PairDiscoverer):
 
     def compute_losses(self, outputs: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """RS of both branches and the mutual term; memories and dictionary go on."""
-        rows = ~((labels >= 0) & (labels < self.num_labeled))
+        rows = ~self.is_labeled(labels)
         bags = self.bags(outputs["map_local"][0])
         losses = super().compute_losses({**outputs, "ranked": outputs["feats"][0]}, labels)
         local = {name: outputs[f"{name}_local"] for name in ("feats", "logits_lab", "logits_unlab")}

@@ -42,10 +42,10 @@ class Discoverer(PairDiscoverer):
 
     def outputs(self, views: Sequence[Tensor], labels: Tensor) -> dict[str, Tensor]:
         outputs = self.model(views)
-        mask_lab = (labels >= 0) & (labels < self.num_labeled)
+        mask_lab = self.is_labeled(labels)
         with torch.no_grad():
             novel = self.distributions(outputs["logits_unlab"][:, 0])[1]
-            targets = self.joint_targets(novel, labels, mask_lab)
+            targets = self.full_targets(labels, novel * ~mask_lab[:, None])  # (B, L+U)
             anchors = ~mask_lab & (novel.max(dim=1).values > self.hparams["anchor_confidence"])
             generator = self.generator()
             partners = choose(mask_lab, anchors, generator)
@@ -53,11 +53,6 @@ class Discoverer(PairDiscoverer):
         mixed = self.model([mix(views[0], partners, shares)])
         logits = torch.cat([mixed["logits_lab"][0], mixed["logits_unlab"][0, 0]], dim=-1)
         return outputs | {"logits_mixed": logits, "targets_mixed": mix(targets, partners, shares)}
-
-    def joint_targets(self, novel: Tensor, labels: Tensor, mask_lab: Tensor) -> Tensor:
-        """(B, L+U): the label of labelled rows, the novel distribution (B, U) of the others."""
-        one_hot = labels[:, None] == torch.arange(self.num_labeled, device=labels.device)
-        return torch.cat([one_hot.to(novel.dtype), novel * ~mask_lab[:, None]], dim=1)
 
     def further(self, outputs: Mapping[str, Tensor], labels: Tensor, mask_lab: Tensor) -> dict[str, Term]:
         value = soft_cross_entropy(outputs["logits_mixed"], outputs["targets_mixed"], self.hparams["temperature"])

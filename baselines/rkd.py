@@ -66,7 +66,7 @@ class Discoverer(discoverer.Discoverer):
         distillation = relation_distillation(
             logits,
             outputs["teacher_logits_lab"][large],
-            (labels >= 0) & (labels < self.num_labeled),
+            self.is_labeled(labels),
             factor * self.hparams["temperature"],
             self.reduce,
         )

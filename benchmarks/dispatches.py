@@ -134,8 +134,8 @@ def discovery(precision: str):
     count.wrap(module.model, "normalize_prototypes", "prototypes normalised")
     count.wrap(module, "compute_losses", "losses")
     count.wrap(module.sinkhorn, "forward", "Sinkhorn")
-    count.wrap(module, "keep_books", "books")
-    count.wrap(module.means, "update", "books")
+    count.wrap(module, "accumulate", "sums of the epoch")
+    count.wrap(module.means, "update", "sums of the epoch")
     spec = dataset_spec("CIFAR10")
     return count, steps(module, [spec.large] * 2 + [spec.small] * 2, precision, count, outputs)
 
@@ -157,7 +157,7 @@ def disentangling(precision: str):
     count.wrap(module.model, "forward", "projector and predictor")
     count.wrap(module.model.resnet, "forward", "encoder")
     count.wrap(module, "compute_losses", "losses")
-    count.wrap(module.means, "update", "books")
+    count.wrap(module.means, "update", "sums of the epoch")
 
     def outputs() -> None:
         count.from_here(seen["feats"], "encoder, backward")

@@ -116,7 +116,7 @@ class Discoverer(pl.LightningModule):
             ``loss`` (with gradient), ``loss_cluster``, ``loss_overcluster`` (where the network has that bank),
             ``loss_per_head`` (H,) and ``<k>_loss`` of every constraint, unweighted.
         """
-        mask_lab = (labels >= 0) & (labels < self.num_labeled)
+        mask_lab = self.is_labeled(labels)
         logits, loss_cluster = self.cluster_loss(outputs["logits_lab"], outputs["logits_unlab"], labels, mask_lab)
         losses = {"loss": loss_cluster.mean(), "loss_cluster": loss_cluster.mean()}
         if "logits_unlab_over" in outputs:
@@ -147,8 +147,16 @@ class Discoverer(pl.LightningModule):
     def targets(self, logits_unlab: Tensor, labels: Tensor, mask_lab: Tensor) -> Tensor:
         """Targets (large, H, B, L+K): the label of a labelled row, Sinkhorn's assignment of any other."""
         assignments = self.sinkhorn(logits_unlab, mask=~mask_lab)  # all zero in labelled rows
-        one_hot = (labels[:, None] == torch.arange(self.num_labeled, device=labels.device)).to(assignments.dtype)
-        return torch.cat([one_hot.expand(*assignments.shape[:2], -1, -1), assignments], dim=-1)
+        return self.full_targets(labels, assignments)
+
+    def full_targets(self, labels: Tensor, novel: Tensor) -> Tensor:
+        """Targets (…, B, L+K), from those of novel classes (…, B, K), zero in labelled rows, which have their label."""
+        one_hot = (labels[:, None] == torch.arange(self.num_labeled, device=labels.device)).to(novel.dtype)
+        return torch.cat([one_hot.expand(*novel.shape[:-2], -1, -1), novel], dim=-1)
+
+    def is_labeled(self, labels: Tensor) -> Tensor:
+        """(B,) boolean: 0 <= label < L; every other label, -1 included, means unlabelled."""
+        return (labels >= 0) & (labels < self.num_labeled)
 
     # The loop
 
@@ -165,11 +173,11 @@ class Discoverer(pl.LightningModule):
         views, labels = batch
         self.model.normalize_prototypes()
         losses = self.compute_losses(self.outputs(views, labels), labels)
-        self.keep_books(losses)
+        self.accumulate(losses)
         self.means.update(losses)
         return losses["loss"]
 
-    def keep_books(self, losses: dict[str, Tensor]) -> None:
+    def accumulate(self, losses: dict[str, Tensor]) -> None:
         """Add to the sums of the epoch what is no scalar, and take it out of the losses."""
         self.loss_per_head += losses.pop("loss_per_head").nan_to_num(0.0, 0.0, 0.0)  # such a step is told elsewhere
 

@@ -63,7 +63,7 @@ class PairDiscoverer(Discoverer):
 
     def compute_losses(self, outputs: Mapping[str, Tensor], labels: Tensor) -> dict[str, Tensor]:
         """As every Discoverer's: ``loss_cluster`` is the loss on pairs; the outputs are of two views."""
-        mask_lab = (labels >= 0) & (labels < self.num_labeled)
+        mask_lab = self.is_labeled(labels)
         temperature = self.hparams["temperature"]
         supervised = labeled_cross_entropy(outputs["logits_lab"][0], labels, mask_lab, temperature)
         first, second = self.distributions(outputs["logits_unlab"][:, 0])

@@ -20,7 +20,7 @@ class SimilarityDiscoverer(PairDiscoverer):
 
     def outputs(self, views: Sequence[Tensor], labels: Tensor) -> dict[str, Tensor]:
         outputs = self.model(views)
-        features, mask_lab = outputs["feats"][0].detach(), (labels >= 0) & (labels < self.num_labeled)
+        features, mask_lab = outputs["feats"][0].detach(), self.is_labeled(labels)
         log_p = torch.log_softmax(self.similarity(features, mask_lab), dim=-1)  # (B, B, 2)
         errors = -torch.where(labels[:, None] == labels, log_p[..., 1], log_p[..., 0])
         with torch.no_grad():
