@@ -25,8 +25,8 @@ class SimilarityNet(nn.Module):
     def __init__(self, num_features: int) -> None:
         super().__init__()
         hidden = 4 * num_features
-        norm = nn.BatchNorm1d(hidden, track_running_stats=False)
-        self.last: Any = nn.Sequential(nn.Linear(2 * num_features, hidden), norm, nn.ReLU(), nn.Linear(hidden, 2))
+        norm, relu = nn.BatchNorm1d(hidden, track_running_stats=False), nn.ReLU(inplace=True)
+        self.last: Any = nn.Sequential(nn.Linear(2 * num_features, hidden), norm, relu, nn.Linear(hidden, 2))
 
     def forward(self, features: Tensor, rows: Tensor) -> Tensor:
         """Logits (n, n, 2): 1 is "of one class"; the pair (i, j) is [row j, row i].
