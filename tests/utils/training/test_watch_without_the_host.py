@@ -27,18 +27,31 @@ def without_host(monkeypatch):
     monkeypatch.setattr(nonfinite, "_runs_on_host", lambda module: False)
 
 
+class Memory(nn.Module):
+    """Of the last row; as the methods with memories do, it puts a new tensor in the place of the old one."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(4, 3))
+
+    def forward(self, x):
+        self.rows = torch.cat([self.rows[1:], x.detach()[:1]])
+        return x + self.rows.mean(dim=0)
+
+
 class Steps:
     """A few steps of a small network under the watch, as Lightning makes them; ``bad`` ones are not finite."""
 
     def __init__(self, optimizer, scaled, mode, folder):
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+        self.net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), Memory(), nn.Linear(3, 2))
         self.net.means, self.net.device = EpochMeans(), torch.device("cpu")
         self.optimizer = OPTIMIZERS[optimizer](self.net.parameters())
         self.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=scaled)
         fit_loop = SimpleNamespace(batch_idx=0)
+        self.net.lr = 0.1
         self.trainer = SimpleNamespace(
-            scaler=self.scaler if scaled else None, optimizers=[self.optimizer], fit_loop=fit_loop
+            scaler=self.scaler if scaled else None, optimizers=[self.optimizer], fit_loop=fit_loop, current_epoch=0
         )
         self.watch = NonFinite(folder, mode)
         self.watch.on_train_start(self.trainer, self.net)
@@ -77,6 +90,15 @@ def test_nothing_is_learnt_from_the_first_bad_step_on(without_host, optimizer, s
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("bad", [0, 1])
 def test_skip_leaves_out_that_step_alone(without_host, optimizer, scaled, bad, tmp_path):
+    assert_that_step_alone_is_left_out(optimizer, scaled, bad, tmp_path)
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_so_it_does_where_the_host_looks(bad, tmp_path):
+    assert_that_step_alone_is_left_out("SGD", False, bad, tmp_path)
+
+
+def assert_that_step_alone_is_left_out(optimizer, scaled, bad, tmp_path):
     steps = Steps(optimizer, scaled, "skip", tmp_path)
     expected = Steps(optimizer, scaled, "skip", tmp_path)
     for step in range(3):
