@@ -115,7 +115,7 @@ def predict(
         outputs = discoverer.predictions(images.to(discoverer.device))
         found = read_outputs(discoverer.model, outputs, int(discoverer.best_head), discoverer.hparams["temperature"])
         if not keep_features:
-            found["features"] = found["features"][:, :0]
+            found["features"] = found["features"].new_empty(len(labels), 0)  # a slice would hold all of them
         rows.append({"labels": labels, **found})
     if not rows:
         return None
