@@ -66,8 +66,8 @@ def explain(outputs: Callable[[Tensor], Tensor], image: Tensor, feature: int) ->
     from captum.attr import Lime
 
     shown = image.permute(1, 2, 0).cpu().numpy()
-    mask = torch.from_numpy(regions(shown)).to(image.device)
-    count = int(mask.max()) + 1
+    places = regions(shown)
+    mask = torch.from_numpy(places).to(image.device)
     baseline = torch.stack([channel.mean() for channel in image])[None, :, None, None].expand_as(image[None])
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
@@ -83,9 +83,9 @@ def explain(outputs: Callable[[Tensor], Tensor], image: Tensor, feature: int) ->
             return_input_shape=False,
         )[0]
         output = float(outputs(image[None])[0, feature])
-    best = weights.topk(min(TOP_REGIONS, count)).indices
-    best = best[weights[best] > 0]
-    return Explanation(shown, feature, output, torch.isin(mask, best).cpu().numpy())
+    values = weights.cpu().numpy()  # on the CPU already, wherever the image is: scikit-learn has fitted them
+    best = np.argsort(-values, kind="stable")[:TOP_REGIONS]
+    return Explanation(shown, feature, output, np.isin(places, best[values[best] > 0]))
 
 
 def telling_features(values: Tensor) -> list[int]:
