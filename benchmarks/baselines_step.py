@@ -42,6 +42,8 @@ def step(args, method):
     heads = {"num_heads": 4} | (method.method.always if method.method else {})
     sizes = {"num_labeled_classes": 5, "num_unlabeled_classes": 5, "width": args.width} | heads
     module = method(dataset="CIFAR10", **sizes).to(args.device).train()
+    if hasattr(module, "teacher"):  # no part of the module: in a run on_fit_start moves it
+        module.teacher.to(module.loss_per_head)
     optimizer = module.configure_optimizers()[0][0]
     views = [torch.randn(args.batch_size, 3, 32, 32, device=args.device) for _ in range(2)]
     labels = torch.arange(args.batch_size, device=args.device) % 10

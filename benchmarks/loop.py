@@ -7,6 +7,7 @@ python benchmarks/loop.py --width 64 --batch_size 64 --limit_train_batches 4
 import statistics
 import tempfile
 import time
+from unittest import mock
 
 import measure
 
@@ -49,14 +50,14 @@ def main(words=None) -> dict:
 
         def bare_epoch(self, optimizer) -> None:
             dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(args.precision, torch.float32)
-            for step, batch in enumerate(self.trainer.train_dataloader):
-                if step == args.limit_train_batches:
-                    break
-                optimizer.zero_grad()
-                with torch.autocast(args.device, dtype, enabled=dtype != torch.float32):
-                    loss = self.training_step(batch, step)
-                loss.backward()
-                optimizer.step()
+            loader = self.trainer.train_dataloader
+            with mock.patch.object(loader, "start", return_value=0):  # it would go on where the epoch has ended
+                for step, batch in zip(range(self.trainer.num_training_batches), loader, strict=False):
+                    optimizer.zero_grad()
+                    with torch.autocast(args.device, dtype, enabled=dtype != torch.float32):
+                        loss = self.training_step(batch, step)
+                    loss.backward()
+                    optimizer.step()
 
     with tempfile.TemporaryDirectory() as folder:
         words = ["--dataset", args.dataset, "--image_size", str(args.image_size), "--width", str(args.width)]
@@ -70,14 +71,15 @@ def main(words=None) -> dict:
             args.precision,
         ]
         words += ["--log_dir", folder, "--no-wandb", "--num_labeled_classes", "5", "--num_unlabeled_classes", "5"]
-        words += ["--hidden_dim", "256", "--proj_dim", "64"]
-        experiment.discover(Timed, cli.parse("discover", words, factors=Discoverer.factors))
+        words += ["--hidden_dim", "256", "--proj_dim", "64", "--gpus", "1" if args.device == "cuda" else "0"]
+        trainer = experiment.discover(Timed, cli.parse("discover", words, factors=Discoverer.factors))
     # The first epoch warms up; the ratio is of neighbours in time.
     ratios = [ours / bare for ours, bare in zip(Timed.lightning[1:], Timed.bare[1:], strict=True)]
+    steps = trainer.num_training_batches
     row = {
-        "loop": f"{args.limit_train_batches} steps an epoch",
-        "Lightning, ms/step": 1e3 * statistics.median(Timed.lightning[1:]) / args.limit_train_batches,
-        "bare, ms/step": 1e3 * statistics.median(Timed.bare[1:]) / args.limit_train_batches,
+        "loop": f"{steps} steps an epoch",
+        "Lightning, ms/step": 1e3 * statistics.median(Timed.lightning[1:]) / steps,
+        "bare, ms/step": 1e3 * statistics.median(Timed.bare[1:]) / steps,
         "Lightning / bare": statistics.median(ratios),
     }
     measure.report(args, f"Loop, batch {args.batch_size}, width {args.width}", rows=[row])

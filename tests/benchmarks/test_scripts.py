@@ -2,8 +2,10 @@
 
 import functools
 import importlib
+import inspect
 import json
 import sys
+from argparse import Namespace
 
 import pytest
 import torch
@@ -41,6 +43,36 @@ def test_a_benchmark_prints_a_table_and_writes_json(name, tmp_path, monkeypatch,
     written = json.loads(path.read_text())
     assert {"title", "device", "command"} < set(written)
     assert capsys.readouterr().out.count("|---") >= 1
+
+
+def test_the_bare_loop_makes_as_many_steps_as_lightning_s(monkeypatch):
+    """More than half of those that the loader has: 22 of the digits."""
+    import main_discover_inter_intra
+
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    taken, steps = main_discover_inter_intra.Discoverer.training_step, []
+
+    def counted(module, batch, step):
+        steps.append(step)
+        return taken(module, batch, step)
+
+    monkeypatch.setattr(main_discover_inter_intra.Discoverer, "training_step", counted)
+    words = "--image_size 8 --width 8 --epochs 1 --limit_train_batches 12 --device cpu"
+    importlib.import_module("loop").main(words.split())
+    assert steps == [*range(12)] * 4  # two epochs, each followed by a bare one
+
+
+def test_a_teacher_is_where_the_step_is(monkeypatch):
+    from baselines import rkd
+
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.setattr(rkd.Discoverer, "configure_optimizers", lambda module: ([None], []))  # a fused one needs values
+    step = importlib.import_module("baselines_step").step(
+        Namespace(device="meta", batch_size=4, width=8), rkd.Discoverer
+    )
+    module = inspect.getclosurevars(step).nonlocals["module"]
+    parts = module, module.teacher.encoder, module.teacher.head
+    assert {value.device.type for part in parts for value in part.parameters()} == {"meta"}
 
 
 def test_work_in_a_process_of_its_own(monkeypatch):
