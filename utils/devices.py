@@ -51,12 +51,15 @@ def accelerator_and_devices(gpus: str | None, num_processes: int = 1) -> tuple[s
     if gpus is None:
         return "auto", 1
     try:
-        if "," in gpus:
-            return "gpu", [int(index) for index in gpus.split(",") if index.strip()]
-        count = int(gpus)
+        numbers = [int(number) for number in gpus.split(",") if number.strip()]
     except ValueError:
-        raise UserError(f"--gpus is '{gpus}' but must be a number, -1 or a list such as 0,1") from None
-    return ("cpu", 1) if count == 0 else ("gpu", count)
+        numbers = []
+    listed = "," in gpus
+    if not numbers or min(numbers) < (0 if listed else -1):
+        raise UserError(f"--gpus is '{gpus}' but must be a number, -1 or a list such as 0,1")
+    if listed:
+        return "gpu", numbers
+    return ("cpu", 1) if numbers == [0] else ("gpu", numbers[0])
 
 
 def require_devices(gpus: str | None, num_processes: int = 1) -> None:
@@ -130,7 +133,7 @@ def _require_tasks(processes: int) -> None:
 
 
 def torch_device(gpus: str | None) -> "torch.device":
-    """The one device that ``--gpus`` means where no Trainer is needed.
+    """The one device that ``--gpus`` means where no Trainer is needed: of several the first, or that of this process.
 
     Raises:
         UserError: for GPUs that are not there.
@@ -141,4 +144,7 @@ def torch_device(gpus: str | None) -> "torch.device":
     accelerator, devices = accelerator_and_devices(gpus)
     if accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", devices[0] if isinstance(devices, list) else 0)
+    if not isinstance(devices, list):
+        devices = range(torch.cuda.device_count() if devices == -1 else devices)
+    place = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
+    return torch.device("cuda", devices[place % len(devices)])
