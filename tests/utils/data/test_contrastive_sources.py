@@ -189,15 +189,3 @@ def test_training_and_test_images_of_different_sizes(tmp_path):
     write_npz(tmp_path / "a.npz", test_images=pixels(8, 9, 9, 3))
     with pytest.raises(UserError, match="different sizes"):
         datamodule(tmp_path, "npz:a.npz")
-
-
-def test_the_published_views():
-    from utils.data.specs import contrastive_view, dataset_spec
-    from utils.transforms.spec import Blur, Jitter, ResizedCrop
-
-    view = contrastive_view(224, 0.5, True)
-    assert view.crops == (ResizedCrop((0.08, 1.0)),)
-    assert view.jitter == Jitter(0.4, 0.4, 0.4, 0.1, p=0.8)
-    assert (view.size, view.flip, view.grayscale, view.blur) == (224, 0.5, 0.2, Blur(0.5, kernel_size=23))
-    assert dataset_spec("digits").contrastive(12, 0.5, False).flip == 0
-    assert contrastive_view(8, 0.5, True).blur.kernel_size == 15

@@ -1,5 +1,6 @@
 """Folders of images: ImageNet's tree and one's own."""
 
+import json
 import shutil
 
 import numpy as np
@@ -29,8 +30,13 @@ def test_imagenet_below_the_published_folder(imagenet, tmp_path):
     assert "IMAGENET2012" in source.origin
 
 
-def test_imagenet_splits():
+def test_imagenet_splits(golden):
+    published = json.loads(golden("imagenet_splits.json").read_text())
     splits = imagenet_splits()
+    assert {name: sorted(wnids) for name, wnids in published.items() if name.startswith("novel")} == {
+        name: wnids for name, wnids in splits.items() if name.startswith("novel")
+    }
+    assert not set(published["unlabelled_118"]) & set(splits["labelled_882"])
     labelled = set(splits["labelled_882"])
     novel = {name: set(splits[f"novel_30_{name}"]) for name in "ABC"}
     assert len(labelled) == 882
