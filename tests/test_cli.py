@@ -106,14 +106,33 @@ def test_trainer_arguments(flags, expected):
     assert {name: arguments[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize(
-    ("stage", "lr", "decay", "epochs"), [("pretrain", 0.1, 1e-4, 200), ("discover", 0.4, 1.5e-4, 500)]
-)
-def test_published_defaults(stage, lr, decay, epochs):
-    args = cli.parse(stage, [])
-    assert (args.base_lr, args.weight_decay_opt, args.max_epochs) == (lr, decay, epochs)
-    assert (args.min_lr, args.momentum_opt, args.warmup_epochs, args.temperature) == (0.001, 0.9, 10, 0.1)
-    assert (args.dataset, args.num_labeled_classes, args.num_unlabeled_classes) == ("CIFAR100", 80, 20)
+PUBLISHED_DEFAULTS = {  # of both stages, but for personal ones
+    **{"dataset": "CIFAR100", "num_labeled_classes": 80, "num_unlabeled_classes": 20, "imagenet_split": "A"},
+    **{"download": False, "data_dir": "data", "log_dir": "logs", "batch_size": 256, "arch": "resnet18"},
+    **{"min_lr": 0.001, "momentum_opt": 0.9, "warmup_epochs": 10, "temperature": 0.1, "num_large_crops": 2},
+    **{"pretrained": None, "entity": None, "offline": False, "gpus": None, "precision": "32"},
+    **{"num_nodes": 1, "distributed_backend": None, "sync_batchnorm": False, "resume_from_checkpoint": None},
+}
+OF_A_STAGE = {
+    "pretrain": {"base_lr": 0.1, "weight_decay_opt": 1e-4, "max_epochs": 200, "checkpoint_dir": "checkpoints_iic"},
+    "discover": {
+        **{"base_lr": 0.4, "weight_decay_opt": 1.5e-4, "max_epochs": 500, "multicrop": False, "num_small_crops": 2},
+        **{"num_heads": 5, "hidden_dim": 2048, "proj_dim": 256, "num_hidden_layers": 1, "overcluster_factor": 3},
+        **{"num_iters_sk": 3, "epsilon_sk": 0.05},
+    },
+}
+
+
+@pytest.mark.parametrize("stage", OF_A_STAGE)
+def test_published_flags_and_their_defaults(stage):
+    expected = PUBLISHED_DEFAULTS | OF_A_STAGE[stage]
+    args = vars(cli.parse(stage, []))
+    assert {name: args[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("flag", ["multicrop", "sync_batchnorm", "offline", "download", "wandb", "deterministic"])
+def test_a_switch_has_both_directions(flag):
+    assert [getattr(cli.parse("discover", [f"--{no}{flag}"]), flag) for no in ("", "no-")] == [True, False]
 
 
 @pytest.mark.parametrize(

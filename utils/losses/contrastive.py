@@ -61,16 +61,16 @@ def feature_loss(f1: Tensor, f2: Tensor, temperature: float) -> Tensor:
     return nt_xent(f1.mT, f2.mT, temperature) - (normalized_entropy(f1) + normalized_entropy(f2)) / 2
 
 
-def normalized_entropy(features: Tensor) -> Tensor:
+def normalized_entropy(f: Tensor) -> Tensor:
     """Mean entropy, in bits, of features taken as probabilities of being on.
 
     Args:
-        features: of any shape, in [0, 1].
+        f: features of any shape, in [0, 1].
 
     Returns:
         Scalar in [0, 1]: 1 where all are 0.5, 0 where all are 0 or 1.
     """
-    p = features.to(torch.promote_types(features.dtype, torch.float32))
+    p = f.to(torch.promote_types(f.dtype, torch.float32))
     tiny = torch.finfo(p.dtype).tiny  # a sigmoid that has saturated, as in bfloat16, keeps a finite gradient
     bits = p * p.clamp(min=tiny).log() + (1 - p) * (1 - p).clamp(min=tiny).log()
     return -bits.mean() / math.log(2)
