@@ -1,5 +1,6 @@
 """The driver on commands that count to a number: killed, stopped, failing, two at once; and on the digits."""
 
+import contextlib
 import json
 import os
 import re
@@ -34,8 +35,10 @@ print(words["--run_name"], "begins")
 if words.get("--fail") == "yes" and not (folder / "mended").exists():
     sys.exit("this cannot work")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-counted = folder / "counted"
+counted, hold = folder / "counted", folder.with_suffix(".hold")
 for number in range(int(words.get("--steps", 1))):
+    while number == 5 and hold.exists():
+        time.sleep(0.01)
     if not counted.exists() or len(counted.read_text()) <= number:
         time.sleep(0.02)
         with open(counted, "a") as file:
@@ -43,7 +46,7 @@ for number in range(int(words.get("--steps", 1))):
 result = {"unlab/test/acc/best": len(counted.read_text()) / 1000, "seconds": 0.1}
 (folder / "metrics.json").write_text(json.dumps(result))
 """
-TWO = "{a: {main: COUNTING, steps: 40}, b: {main: COUNTING, steps: 50}}"
+TWO = "{a: {main: COUNTING, steps: 15}, b: {main: COUNTING, steps: 20}}"
 
 
 @pytest.fixture
@@ -85,14 +88,22 @@ def start(tmp_path, command):
         return subprocess.Popen(command, stdout=file, stderr=file), output
 
 
-def wait_for_count(tmp_path, started, name, more_than=0, seconds=120):
-    """Until a run has counted further than that."""
-    driver, output = started
-    path, until = tmp_path / "logs" / "tiny" / name / "counted", time.monotonic() + seconds
-    while not (path.exists() and len(path.read_text()) > more_than):
+@contextlib.contextmanager
+def held(tmp_path, command, name):
+    """A driver whose run of that name has counted to five and goes no further inside this context."""
+    hold = tmp_path / "logs" / "tiny" / f"{name}.hold"
+    hold.parent.mkdir(parents=True, exist_ok=True)
+    hold.touch()
+    driver, output = start(tmp_path, command)
+    counted, until = hold.with_suffix("") / "counted", time.monotonic() + 120
+    while not (counted.exists() and counted.read_text() == "....."):
         assert driver.poll() is None, output.read_text()
         assert time.monotonic() < until, output.read_text()
         time.sleep(0.02)
+    try:
+        yield driver, output, hold
+    finally:
+        hold.unlink(missing_ok=True)
 
 
 ALL = [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
@@ -103,8 +114,8 @@ def test_rows_seed_by_seed_and_never_again(tmp_path, counting, monkeypatch, caps
     drive(here(tmp_path, monkeypatch))
     assert finished(tmp_path) == ALL
     first = read_rows(tmp_path / "results" / "tiny.csv")
-    assert first[1]["unlab/test/acc/best"] == "0.05"
-    assert 0.9 < float(first[1]["seconds"]) < 60
+    assert first[1]["unlab/test/acc/best"] == "0.02"
+    assert 0.4 <= float(first[1]["seconds"]) < 60
     assert 0 <= float(first[1]["cpu_seconds"]) < 10
     assert first[1]["device"] == "a device"
     assert first[1]["commit"]
@@ -182,43 +193,44 @@ def test_a_driver_killed_before_its_command_printed(tmp_path, counting, monkeypa
     assert (driver.failed, finished(tmp_path)) == ({}, [("a", 0)])
 
 
-def test_killed_at_any_second(tmp_path, counting, monkeypatch):
+def test_killed_with_its_command(tmp_path, counting, monkeypatch):
     """Driver and command at once, as when the machine goes away."""
     command = counting()
     for method in ("a", "b"):
-        driver, _ = started = start(tmp_path, command)
-        wait_for_count(tmp_path, started, f"{method}-seed0", more_than=4)
-        commands = subprocess.run(["pgrep", "-P", str(driver.pid)], capture_output=True, text=True).stdout.split()
-        for process in (driver.pid, *map(int, commands)):
-            os.kill(process, signal.SIGKILL)
-        driver.wait()
-    counted = (tmp_path / "logs" / "tiny" / "b-seed0" / "counted").read_text()
+        with held(tmp_path, command, f"{method}-seed0") as (driver, _, _):
+            commands = subprocess.run(["pgrep", "-P", str(driver.pid)], capture_output=True, text=True).stdout.split()
+            for process in (driver.pid, *map(int, commands)):
+                os.kill(process, signal.SIGKILL)
+            driver.wait()
     drive(here(tmp_path, monkeypatch))
     assert sorted(finished(tmp_path)) == sorted(ALL)
     rows = {(row["method"], row["seed"]): row for row in read_rows(tmp_path / "results" / "tiny.csv")}
-    assert 4 <= len(counted) < 50
-    assert rows["b", "0"]["unlab/test/acc/best"] == "0.05"  # counted on, not anew
+    assert rows["b", "0"]["unlab/test/acc/best"] == "0.02"  # counted on, not anew
     assert rows["b", "0"]["cpu_seconds"] == ""  # nobody saw the end of an attempt
     assert rows["b", "1"]["cpu_seconds"] != ""
 
 
 def test_a_command_that_outlives_its_driver_is_waited_for(tmp_path, counting, monkeypatch, capsys):
-    driver, _ = started = start(tmp_path, counting("{a: {main: COUNTING, steps: 80}}", "[0]"))
-    wait_for_count(tmp_path, started, "a-seed0")
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    monkeypatch.setattr(attempts, "WAIT", 0.05)
-    drive(here(tmp_path, monkeypatch))
+    sleep = time.sleep
+
+    def let_go(seconds):  # where the second driver waits
+        hold.unlink(missing_ok=True)
+        sleep(0.05)
+
+    with held(tmp_path, counting("{a: {main: COUNTING, steps: 8}}", "[0]"), "a-seed0") as (driver, _, hold):
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+        monkeypatch.setattr(attempts.time, "sleep", let_go)
+        drive(here(tmp_path, monkeypatch))
     assert "waiting for a-seed0" in capsys.readouterr().out
-    assert read_rows(tmp_path / "results" / "tiny.csv")[0]["unlab/test/acc/best"] == "0.08"
+    assert read_rows(tmp_path / "results" / "tiny.csv")[0]["unlab/test/acc/best"] == "0.008"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_command_first(tmp_path, counting, number):
-    driver, output = started = start(tmp_path, counting())
-    wait_for_count(tmp_path, started, "a-seed0")
-    os.kill(driver.pid, number)
-    assert driver.wait(60) == 128 + number
+    with held(tmp_path, counting(), "a-seed0") as (driver, output, _):
+        os.kill(driver.pid, number)
+        assert driver.wait(60) == 128 + number
     assert output.read_text().splitlines()[-1] == "stopped; the same command goes on"
     kept = json.loads((tmp_path / "logs" / "tiny" / "a-seed0.json").read_text())
     assert kept["since"] is None
