@@ -1,5 +1,6 @@
 """Shared fixtures: golden numbers, thread counts, a small run."""
 
+import csv
 import os
 import signal
 import socket
@@ -23,6 +24,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; names of files in it may not be UTF-8."""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(autouse=True)
+def the_same_random_numbers():
+    """What a test draws without a generator does not depend on the tests before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
 
-from tests.conftest import TINY, free_port
+from tests.conftest import ROOT, TINY, free_port
+from utils.evaluation import ClusterMetrics
 from utils.methods.disentangler import Disentangler
 from utils.nets.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, ViewSyncBatchNorm, group_batch_norm
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class Norms(torch.nn.Module):
@@ -72,10 +70,21 @@ def run_contrastive(rows):
     )
 
 
+def run_metrics(rows):
+    """Metrics of two heads for some of 101 images; no row of the second process has the last class and cluster."""
+    generator = torch.Generator().manual_seed(1)
+    targets, preds = torch.randint(5, (101,), generator=generator), torch.randint(9, (2, 101), generator=generator)
+    targets[0], preds[:, 0] = 6, 10
+    metrics = ClusterMetrics(num_heads=2)
+    metrics.update(preds[:, rows], targets[rows])
+    return metrics.compute()
+
+
 def _worker(rank, port, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     results = {"norms": run_norms(slice(rank * 4, rank * 4 + 4)), "contrastive": run_contrastive(slice(rank, 12, 2))}
+    results["metrics"] = run_metrics(slice(rank, None, 2))
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -104,6 +113,11 @@ def test_gathered_negatives_and_scores_equal_those_of_one_process(two_processes)
     for results in two_processes:
         for value, expected in zip(results["contrastive"], whole, strict=True):
             torch.testing.assert_close(value, expected)
+
+
+def test_metrics_of_two_processes_are_those_of_one_to_the_last_digit(two_processes):
+    for results in two_processes:
+        assert results["metrics"] == run_metrics(slice(None))
 
 
 @pytest.mark.slow

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.documented import ELSEWHERE, PAGES, SIZES_OF_STRANGERS
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = {str(path.relative_to(ROOT)): path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 SHORT = ["--limit_train_batches", "2", "--gpus", "0", "--precision", "32"]
 TRAINING = ["--max_epochs", "1", "--warmup_epochs", "0", "--batch_size", "8", "--no-wandb", "--limit_val_batches", "2"]

@@ -4,16 +4,14 @@ import json
 import os
 import re
 import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from utils import cli
 from utils.errors import UserError
 from utils.evaluation.downstream import linear_probe, nearest_neighbours, split_rows
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_classifiers_learn_what_can_be_told_apart():

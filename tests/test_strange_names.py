@@ -1,6 +1,5 @@
 """Names that are not UTF-8 or hold line ends: tables, sheets, copies and the report have them all."""
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -10,7 +9,7 @@ import yaml
 from PIL import Image
 
 import main_predict
-from tests.conftest import tiny_discovery, tiny_pretraining
+from tests.conftest import read_table, tiny_discovery, tiny_pretraining
 from tests.utils.data.makers import pixels
 from utils import cli
 from utils.errors import UserError
@@ -21,11 +20,6 @@ from utils.report.page import escape
 STRANGE = [os.fsdecode(b"caf\xe9"), "new\nline", "\x1b[31mred", "tab\there", "$x_{$", "plain"]
 SMALL = ["--dataset", "folder", "--image_size", "8", "--num_labeled_classes", "3", "--num_unlabeled_classes", "3"]
 SMALL += ["--batch_size", "6", "--max_epochs", "1", "--warmup_epochs", "0", "--num_workers", "0"]
-
-
-def rows(path):
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +48,7 @@ def test_a_report(strange):
     assert "\x1b" not in page
     settings = yaml.safe_load((folder / "hparams.yaml").read_text())
     assert set(settings["class_names"]) < set(STRANGE)
-    listed = {row["image"] for row in rows(folder / "figures" / "clusters.csv")}
+    listed = {row["image"] for row in read_table(folder / "figures" / "clusters.csv")}
     assert len(listed) == 6
     assert all(Path(path).is_file() for path in listed)  # the very names of the files
 
@@ -71,10 +65,10 @@ def test_tables_sheets_and_copies(strange, tmp_path, capsys):
     finally:
         (images / "plain" / os.fsdecode(b"broken\xff.png")).unlink()
     assert stopped.value.code == 1  # one file cannot be read
-    table = rows(out)
+    table = read_table(out)
     assert len(table) == 12
     assert all(Path(row["image"]).is_file() for row in table)
-    assert rows(tmp_path / os.fsdecode(b"p\xff.errors.csv"))[0]["image"].endswith("broken\udcff.png")
+    assert read_table(tmp_path / os.fsdecode(b"p\xff.errors.csv"))[0]["image"].endswith("broken\udcff.png")
     predicted = {row["prediction"] for row in table}
     assert {path.stem for path in (tmp_path / "sheets").iterdir()} == predicted
     copies = sorted(path.name for path in (tmp_path / "copies").rglob("*.png"))

@@ -1,9 +1,9 @@
-"""The methods on pairs: the whole objective against the published ones, one kind of rows, what waits for nobody."""
+"""The methods on pairs: the whole objective against the published ones; any kind of rows, for all methods but DTC."""
 
 import pytest
 import torch
 
-from baselines import dualrank, joint, kcl, mcl, ncl, openmix, rs, rs_plus
+from baselines import comex, dualrank, joint, kcl, mcl, ncl, openmix, rkd, rs, rs_plus, uno_v1
 from tests.baselines.networks import SMALL
 from tests.utils.losses import published
 from utils.errors import UserError
@@ -48,10 +48,11 @@ def test_rs_is_the_published_objective(golden, number):
         published.require_equal(losses[name], numbers, key, inputs)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("labels", [[0, 1, 4, 2], [-1, -1, -1, -1], [0, -1, -1, 2]])
+@pytest.mark.parametrize("method", [*METHODS, comex, rkd, uno_v1], ids=lambda method: method.METHOD.name)
+@pytest.mark.parametrize("labels", [[0, 1, 4, 2], [-1, -1, -1, -1], [0, -1, -1, 2]], ids=str)
 def test_any_batch_is_finite_and_trains_the_network(method, labels):
-    module = method.Discoverer(**SMALL).train()
+    memory = {"num_heads": 2, "queue_size": 2} if method is comex else {}  # full after the first step
+    module = method.Discoverer(**SMALL, **memory).train()
     for _ in range(2):
         views = [torch.randn(4, 3, 12, 12) for _ in range(2)]
         module.model.normalize_prototypes()

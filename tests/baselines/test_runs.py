@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +15,7 @@ from PIL import Image
 import main_predict
 from baselines.__main__ import table
 from tests.baselines.networks import SMALL
-from tests.conftest import tiny_discovery, tiny_pretraining
+from tests.conftest import ROOT, tiny_discovery, tiny_pretraining
 from utils import cli, experiment
 from utils.cli.baseline_flags import BASELINE
 from utils.cli.methods import PAIR_FLAGS
@@ -29,7 +28,6 @@ from utils.report.reproduce import reproduce_command
 from utils.training.last_checkpoint import LastCheckpoint
 from utils.training.signals import Interruptions
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = baseline_names()
 STATEFUL = {"comex", "ncl"}  # what they remember of the steps before has to be in the checkpoint
 OWN_PREDICTIONS = {"comex", "rs_plus"}  # of more than one head

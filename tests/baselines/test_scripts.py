@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.baselines.test_runs import TRAINED
+from tests.conftest import ROOT
 from utils import cli
 from utils.methods.named import baseline_module
 
-ROOT = Path(__file__).resolve().parents[2]
 SPLITS = {
     "cifar10-5": {"dataset": "CIFAR10", "num_labeled_classes": 5, "num_unlabeled_classes": 5, "precision": "16"},
     "cifar100-20": {"dataset": "CIFAR100", "num_labeled_classes": 80, "num_unlabeled_classes": 20, "precision": "16"},

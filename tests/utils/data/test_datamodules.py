@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from tests.utils.data.makers import labels_of, pixels, write_cifar, write_npz
 from utils.data import get_datamodule
 from utils.data.sources.digits import read_digits
@@ -16,7 +17,7 @@ TEST_COUNTS = np.bincount(read_digits(None).test_labels)
 
 def test_flags_need_no_torch():
     code = "import sys, utils.data, utils.data.specs; assert not {'torch', 'pytorch_lightning'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_unknown_mode(flags):

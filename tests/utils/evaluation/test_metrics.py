@@ -1,4 +1,4 @@
-"""Clustering metrics: golden numbers, scikit-learn, answers known by eye, and two processes."""
+"""Clustering metrics: golden numbers, scikit-learn, answers known by eye; on two processes: test_distributed.py."""
 
 import itertools
 
@@ -123,35 +123,3 @@ def test_samples_without_truth_are_left_out():
 def test_wrong_shape_is_refused():
     with pytest.raises(ValueError, match=r"\(2, 3\)"):
         ClusterMetrics(num_heads=2).update(torch.zeros(3, 3), torch.zeros(3))
-
-
-def _worker(rank, world_size, port, folder):
-    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
-    data = np.load(f"{folder}/data.npz")
-    metrics = ClusterMetrics(num_heads=2)
-    metrics.update(
-        torch.from_numpy(data["preds"][:, rank::world_size]), torch.from_numpy(data["targets"][rank::world_size])
-    )
-    result = metrics.compute()
-    np.savez(f"{folder}/rank{rank}.npz", **result)
-    torch.distributed.destroy_process_group()
-
-
-def test_two_processes_give_the_same_to_the_last_digit(tmp_path):
-    rng = np.random.default_rng(1)
-    targets, preds = rng.integers(0, 5, 101), rng.integers(0, 9, (2, 101))
-    np.savez(tmp_path / "data.npz", preds=preds, targets=targets)
-    alone = ClusterMetrics(num_heads=2)
-    alone.update(torch.from_numpy(preds), torch.from_numpy(targets))
-    torch.multiprocessing.spawn(_worker, (2, _free_port(), str(tmp_path)), nprocs=2)
-    for rank in range(2):
-        result = np.load(tmp_path / f"rank{rank}.npz")
-        assert {name: list(values) for name, values in result.items()} == alone.compute()
-
-
-def _free_port():
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -3,16 +3,15 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torchvision.models.resnet import conv1x1
 
+from tests.conftest import ROOT
 from utils.nets.encoder import Encoder, Subsample, _safe_downsample
 
-ROOT = Path(__file__).resolve().parents[3]
 BACKWARD = """
 import torch
 from utils.nets.encoder import Encoder
