@@ -90,7 +90,8 @@ def test_wandb_says_nothing_of_its_own_even_without_a_home(no_login, monkeypatch
 
 def test_contrastive_metrics_and_pictures_of_every_record_are_there(no_login, tmp_path):
     """t-SNE is drawn before the metrics of its epoch are logged; W&B must have both."""
-    tiny_disentangling(tmp_path, "--use_wandb", "--tsne", "--epochs", "3", "--record_every", "2")
+    flags = ["--epochs", "3", "--record_every", "2", "--evaluation_mode", "0.1"]  # of which t-SNE takes a moment
+    tiny_disentangling(tmp_path, "--use_wandb", "--tsne", *flags)
     folder = tmp_path / "logs" / "cd"
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     items = [item for record in whole_run(path) for item in record.history.item]

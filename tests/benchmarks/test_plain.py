@@ -61,7 +61,8 @@ def test_a_whole_run_ends_with_the_weights_of_the_plain_loop(plain, tmp_path):
     model = ["--width", "64", "--num_heads", "2", "--overcluster_factor", "2", "--multicrop"]
     losses = ["--epsilon_sk", "0.05", "--factor_inter", "0.05", "--factor_intra", "0.01"]
     rates = ["--base_lr", "0.1", "--min_lr", "0.01", "--warmup_epochs", "2", "--max_epochs", "2", "--batch_size", "16"]
-    rates += ["--check_val_every_n_epoch", "2"]
+    rates += ["--check_val_every_n_epoch", "2", "--num_sanity_val_steps", "0"]
+    rates += ["--limit_val_batches", "1", "--eval_batch_size", "16"]  # whose numbers are not looked at
     ours = tiny_discovery(tmp_path, *model, *losses, *rates, discoverer=Recorded).lightning_module
     assert [rate for *_, rate in ours.batches] == pytest.approx([0.01] * 3 + [0.1] * 3)
 

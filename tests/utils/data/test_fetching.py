@@ -32,12 +32,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """What is asked for is on this machine, whatever the environment says."""
+    monkeypatch.setenv("no_proxy", "*")
+
+
 @pytest.fixture
 def server():
     """A server, and its URL."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
         served.ranges, served.breaks_at, served.asked = True, None, []
-        threading.Thread(target=served.serve_forever, daemon=True).start()
+        threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True).start()
         yield served, f"http://127.0.0.1:{served.server_port}/a.tar.gz"
         served.shutdown()
 
