@@ -159,7 +159,7 @@ class ContrastiveDataModule(ImageDataModule):
             rows = torch.from_numpy(self.rows)
             return EvalLoader(self.images, torch.from_numpy(truth), pipeline, rows=rows, **common)
         paths = [self.images[row] for row in self.rows]
-        return FileEvalLoader(paths, truth, pipeline, num_workers=self.num_workers, **common)
+        return FileEvalLoader(paths, truth, pipeline, square=False, num_workers=self.num_workers, **common)
 
     def views_of(self, positions: Sequence[int]) -> Tensor:
         """The views of evaluation of some images, by their positions among ``rows``: (B, 3, h, w) float32."""

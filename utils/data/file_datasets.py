@@ -57,10 +57,18 @@ class ViewFiles(Dataset):
 
 
 class EvalFiles(Dataset):
-    """index -> the one view of an image before normalisation, (3, s, s) uint8, and its label."""
+    """index -> the one view of an image before normalisation, (3, s, s) uint8, and its label.
 
-    def __init__(self, paths: Sequence[str], labels: np.ndarray, pipeline: EvalPipeline) -> None:
-        self.paths, self.labels = _pack(paths), labels
+    Args:
+        paths: N image files.
+        labels: (N,) int64.
+        pipeline: of evaluation.
+        square: whether the centre is cut out where the law of evaluation would squeeze a whole image into a square,
+            as it is of the arrays that discovery trains on.
+    """
+
+    def __init__(self, paths: Sequence[str], labels: np.ndarray, pipeline: EvalPipeline, square: bool = True) -> None:
+        self.paths, self.labels, self.square = _pack(paths), labels, square
         self.pipeline = deepcopy(pipeline)  # the other one's constants move to the device; workers know none
 
     def __len__(self) -> int:
@@ -72,7 +80,7 @@ class EvalFiles(Dataset):
         except UserError as error:
             return error
         spec = self.pipeline.spec
-        if spec.resize is None:  # arrays are cut to squares when they are read
+        if self.square and spec.resize is None:
             image = Image.fromarray(to_square(image, spec.size, spec.interpolation))
         return [self.pipeline.worker_view(image)], int(self.labels[index])
 

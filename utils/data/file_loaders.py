@@ -176,6 +176,7 @@ class FileEvalLoader:
         paths: N image files.
         labels: (N,) int64.
         pipeline: its first part runs in the workers, the rest on the device.
+        square: as in :class:`utils.data.file_datasets.EvalFiles`.
         num_workers: processes that decode; they end with the pass, for several of these loaders exist at a time.
         batch_size, rank, world_size, device: as in :class:`utils.data.loaders.EvalLoader`.
 
@@ -190,6 +191,7 @@ class FileEvalLoader:
         pipeline: EvalPipeline,
         *,
         batch_size: int,
+        square: bool = True,
         num_workers: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -197,7 +199,7 @@ class FileEvalLoader:
     ) -> None:
         self.device = torch.device(device)
         self.pipeline = pipeline
-        files = EvalFiles(paths[rank::world_size], labels[rank::world_size], pipeline)
+        files = EvalFiles(paths[rank::world_size], labels[rank::world_size], pipeline, square)
         self._loader: DataLoader = DataLoader(
             files,
             batch_size=batch_size,

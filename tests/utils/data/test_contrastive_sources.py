@@ -150,6 +150,24 @@ def test_imagenet10_stays_on_disk(tmp_path, inner):
     torch.testing.assert_close(module.views_of([4]), shown[4:5])
 
 
+@pytest.mark.parametrize("dataset", ["npz:a.npz", "imagenet10"])
+def test_evaluation_shows_whole_images_and_plain_pixels(tmp_path, dataset):
+    """Resized to a square as published: nothing is cut off, nothing normalised."""
+    striped = np.zeros((20, 40, 3), np.uint8)
+    striped[:, :10], striped[:, 30:] = 255, 51
+    write_npz(tmp_path / "a.npz", train_images=striped[None].repeat(24, 0), test_images=striped[None].repeat(8, 0))
+    for number in range(4):
+        path = tmp_path / "imagenet-10" / f"n{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(striped).save(path)
+    module = datamodule(tmp_path, dataset)
+    ((shown, _),) = module.val_dataloader()
+    torch.testing.assert_close(module.views_of(range(len(shown))), shown)
+    columns = shown.mean(dim=(0, 1, 2))
+    expected = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.2, 0.2, 0.2])
+    torch.testing.assert_close(columns[[0, 1, 2, 6, 8, 9, 13, 14, 15]], expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
