@@ -3,19 +3,18 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from main_discover_inter_intra import Discoverer
+from tests.conftest import ROOT
+from tests.utils.data.makers import write_npz
 from utils import cli, experiment
 from utils.errors import UserError
 from utils.inference import evaluate_checkpoint
 from utils.nets import MultiHeadResNet
 
-ROOT = Path(__file__).resolve().parents[1]
 DIGITS = {"dataset": "digits", "num_labeled_classes": 5, "num_unlabeled_classes": 5, "width": 8, "hidden_dim": 16}
 
 
@@ -32,17 +31,6 @@ def no_trainer(monkeypatch):
 def discover(tmp_path, *flags):
     words = ["--no-wandb", "--log_dir", str(tmp_path / "logs"), *flags]
     return experiment.discover(Discoverer, cli.parse("discover", words, factors=Discoverer.factors))
-
-
-def write_npz(path, **changes):
-    arrays = {
-        "train_images": np.zeros((40, 8, 8), np.uint8),
-        "train_labels": np.arange(40) % 4,
-        "test_images": np.zeros((8, 8, 8), np.uint8),
-        "test_labels": np.arange(8) % 4,
-    } | changes
-    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
-    return path
 
 
 @pytest.mark.parametrize(
@@ -71,7 +59,8 @@ def test_wrong_settings(no_trainer, monkeypatch, tmp_path, flags, message):
 
 
 def test_a_damaged_archive_is_named(no_trainer, tmp_path):
-    path = write_npz(tmp_path / "photos.npz")
+    path = tmp_path / "photos.npz"
+    write_npz(path)
     path.write_bytes(path.read_bytes()[:-300])
     flags = ["--dataset", f"npz:{path}", "--num_labeled_classes", "2", "--num_unlabeled_classes", "2"]
     with pytest.raises(UserError, match=r"photos\.npz"):

@@ -7,16 +7,15 @@ import shlex
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.conftest import ROOT
 from utils import cli
 from utils.cli.settings import resolve
-from utils.errors import UserError
+from utils.errors import NonFiniteError, UserError
 
-ROOT = Path(__file__).resolve().parents[1]
 MAINS = sorted(path.name for path in ROOT.glob("main_*.py"))
 PUBLISHED = """
 main_pretrain.py --dataset CIFAR10 --gpus 1 --precision 16 --max_epochs 200 --batch_size 256 --num_labeled_classes 5
@@ -151,7 +150,7 @@ def test_default_factors(main, factors):
 
 
 @pytest.mark.parametrize("main", MAINS)
-def test_help_is_quick_and_imports_no_torch(main):
+def test_help_imports_no_torch(main):
     code = f"import runpy, sys; sys.argv = ['{main}', '--help']\ntry: runpy.run_path('{main}', run_name='__main__')\n"
     code += "finally: assert 'torch' not in sys.modules and 'pytorch_lightning' not in sys.modules"
     done = run("-c", code)
@@ -220,11 +219,38 @@ def test_ctrl_c_while_libraries_are_imported_is_no_traceback(tmp_path, words):
     assert (done.returncode, done.stderr) == (130, "")
 
 
-def test_another_pipe_that_breaks_is_an_error():
+@pytest.mark.parametrize(
+    ("ending", "code", "said"),
+    [
+        (UserError("no such\nfolder"), 2, "error: no such\\nfolder\n"),
+        (NonFiniteError("not finite"), 3, "error: not finite\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (SystemExit(143), 143, ""),
+        (1, 1, ""),
+        (0, None, ""),
+    ],
+)
+def test_exit_codes(ending, code, said, capsys):
     def main(args):
-        raise BrokenPipeError("of a connection")
+        if isinstance(ending, BaseException):
+            raise ending
+        return ending
 
-    with pytest.raises(BrokenPipeError, match="of a connection"):
+    found = None
+    try:
+        cli.run(main, argparse.Namespace())
+    except SystemExit as ended:
+        found = ended.code
+    assert found == code
+    assert capsys.readouterr().err.endswith(said)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError("of a connection"), RuntimeError("of the program")])
+def test_what_the_user_cannot_mend_is_an_error(error):
+    def main(args):
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
         cli.run(main, argparse.Namespace())
 
 

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from scripts.compare import command_line
+from tests.conftest import ROOT
 from utils import cli
 from utils.cli.flags import FAMILIES
 from utils.comparison.protocol_file import read_protocols
@@ -26,7 +26,6 @@ from utils.data.specs import DIGITS_DEFAULTS, dataset_spec
 from utils.data.splits import check_counts
 from utils.methods.named import baseline_module
 
-ROOT = Path(__file__).resolve().parents[1]
 FLAGS = [flag for family in FAMILIES for rows in family.values() for flag in rows]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = sorted((ROOT / "scripts").rglob("*.sh"))
@@ -235,6 +234,17 @@ def test_the_worked_method():
     first, second = (head.prototypes.weight for head in discoverer.model.head_unlab.prototypes)
     expected = ((first[0] @ first[1]).square() + (second[0] @ second[1]).square()) / 4
     torch.testing.assert_close(losses["spread_loss"], expected)
+
+
+def test_values_beside_lines_of_code_are_theirs():
+    """``expression  # value`` in the Python of the page on evaluation."""
+    (code,) = blocks(ROOT / "docs" / "evaluation.md", "python")
+    space: dict = {}
+    exec(code, space)
+    shown = re.findall(r"^(.*?)  # (.*)$", code, re.MULTILINE)
+    assert shown
+    for expression, value in shown:
+        assert eval(expression, space) == ast.literal_eval(value)
 
 
 @pytest.mark.slow

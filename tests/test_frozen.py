@@ -1,6 +1,5 @@
 """A frozen backbone through the mains: extracted once, then trained on, judged, resumed, and applied from pixels."""
 
-import csv
 import json
 import os
 import re
@@ -16,7 +15,7 @@ import main_evaluate
 import main_predict
 from main_discover import Discoverer as Uno
 from main_discover_inter_intra import Discoverer
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, read_table
 from tests.utils.data.makers import write_folder
 from utils import cli, experiment
 from utils.data import get_datamodule
@@ -95,7 +94,9 @@ def test_pretraining_and_discovery_share_the_features_and_so_does_every_later_ru
 
 def test_shares_of_the_batches(tmp_path, encoder_of_file):
     shares = ["--limit_train_batches", "0.1", "--limit_val_batches", "0.5", "--eval_batch_size", "64"]
-    discover(tmp_path, "--dataset", "digits", *encoder_of_file, *shares, "--no-report", "--max_epochs", "1")
+    trainer = discover(tmp_path, "--dataset", "digits", *encoder_of_file, *shares, "--no-report", "--max_epochs", "1")
+    assert trainer.num_training_batches == 1442 // 64 // 10
+    assert trainer.num_val_batches == [len(loader) // 2 for loader in trainer.val_dataloaders]
     with pytest.raises(UserError, match=r"--limit_val_batches 0.01 of \d+ batches is less than one"):
         discover(tmp_path, "--dataset", "digits", *encoder_of_file, *shares, "--limit_val_batches", "0.01")
 
@@ -157,8 +158,7 @@ def test_pixels_give_what_the_cache_gave(tmp_path, photos, encoder_of_file):
     given = ["--checkpoint", checkpoint, "--images", str(photos / "unlabeled"), "--out", str(out), "--gpus", "0"]
     exported = tmp_path / "model.onnx"
     main_predict.main(cli.parse("predict", [*given, "--export", str(exported)]))
-    with open(out, newline="") as file:
-        found = {row["image"]: row for row in csv.DictReader(file)}
+    found = {row["image"]: row for row in read_table(out)}
     names = [*module.hparams["class_names"], *(f"novel-{cluster}" for cluster in range(3))]
     part, rows = datamodule.evaluation_rows("unlab/train")
     paths = [getattr(datamodule, f"{part}_images")[row] for row in rows]

@@ -1,7 +1,6 @@
 """Messages say what was given and what to do; what strangers' files hold is told, never computed, run or repeated."""
 
 import csv
-import pickle
 import warnings
 from types import SimpleNamespace
 
@@ -19,35 +18,11 @@ from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.images import read_image, shorter_side
 from utils.data.sources.imagenet import read_imagenet
 from utils.data.sources.npz import read_npz
-from utils.data.sources.plain_pickle import load_plain_pickle
 from utils.data.specs import dataset_spec
 from utils.data.splits import make_split
 from utils.errors import UserError
 from utils.evaluation.class_number import Estimate
 from utils.training.callbacks import Progress
-
-
-class Attack:
-    def __reduce__(self):
-        return print, ("run",)
-
-
-def test_code_is_refused_in_words_that_do_not_invite_to_load_it(tmp_path, capsys):
-    torch.save({"a": Attack()}, tmp_path / "x.ckpt")
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps(Attack()))
-    np.savez(tmp_path / "x.npz", train_images=np.array([Attack()], object))
-    (tmp_path / "y.npz").write_bytes(pickle.dumps(Attack()))
-    for read, name, what in [
-        (torch_files.load_torch, "x.ckpt", r"holds code \(print\)"),
-        (load_plain_pickle, "x.pkl", r"holds code \(builtins\.print\)"),
-        (read_npz, "x.npz", "holds pickled objects"),
-        (read_npz, "y.npz", "holds pickled objects"),
-    ]:
-        with pytest.raises(UserError, match=f"{what}.*it is refused, and nothing of it was run$") as error:
-            read(tmp_path / name)
-        assert "allow_pickle" not in str(error.value)
-        assert "weights_only" not in str(error.value)
-    assert capsys.readouterr().out == ""
 
 
 def test_a_damaged_checkpoint_is_told_in_whole_words(tmp_path):

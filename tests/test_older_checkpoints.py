@@ -3,16 +3,20 @@
 tests/checkpoints/*.ckpt: 3 epochs of 3 steps on the digits at 8 pixels, width 1, stopped after step 2 of epoch 2.
 """
 
-import csv
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from main_discover_inter_intra import Discoverer
+from tests.conftest import read_table
 from utils import cli, experiment
+from utils.data.sources.digits import read_digits
+from utils.evaluation import cluster_acc
 from utils.inference import evaluate_checkpoint
+from utils.inference.discovery_checkpoint import load_discoverer
 
 HERE = Path(__file__).parent / "checkpoints"
 COMMON = shlex.split("--dataset digits --image_size 8 --width 1 --limit_train_batches 3 --batch_size 16")
@@ -50,12 +54,17 @@ def test_a_run_goes_on_from_a_checkpoint_of_before(tmp_path, stage, key, losses)
     shutil.copy(HERE / f"{stage.__name__}.ckpt", folder / "last.ckpt")
     trainer = stage(tmp_path, "--log_dir", str(tmp_path / "logs"), "--run_name", "run")
     assert trainer.current_epoch == 3
-    with open(folder / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(folder / "metrics.csv")
     assert [float(row[key]) for row in rows] == pytest.approx(losses, rel=1e-2)  # of that commit, uninterrupted
 
 
 def test_a_discovery_checkpoint_of_before_is_evaluated(tmp_path):
     path = shutil.copy(HERE / "discover.ckpt", tmp_path / "last.ckpt")
     metrics = evaluate_checkpoint.evaluate(cli.parse("evaluate", ["--checkpoint", str(path)]))
-    assert 0.2 <= metrics["unlab/test/acc/best"] <= 1
+    saved, module, source = torch.load(path, weights_only=True), load_discoverer(str(path)).eval(), read_digits(None)
+    novel = source.test_labels >= 5
+    images = torch.from_numpy(source.test_images[novel]).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        logits = module.model((images / 255 - 0.305) / 0.376)["logits_unlab"][saved["state_dict"]["best_head"]]
+    by_hand = cluster_acc(source.test_labels[novel], logits.argmax(dim=-1).numpy())
+    assert metrics["unlab/test/acc/best"] == pytest.approx(by_hand, abs=1e-6)

@@ -1,7 +1,8 @@
 """main_predict.py: a checkpoint applied to a folder of images, and the same network as ONNX."""
 
-import csv
+import ast
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 import main_predict
+from tests.conftest import ROOT, read_table
 from utils import cli
 from utils.data.images import read_image, to_square
 from utils.data.sources.digits import read_digits
@@ -20,11 +22,6 @@ from utils.inference.discovery_checkpoint import load_discoverer
 
 def run(*words):
     return main_predict.main(cli.parse("predict", list(map(str, words))))
-
-
-def rows(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture
@@ -45,7 +42,7 @@ def test_the_table_is_what_the_formulas_give(tiny_run, photos, tmp_path):
     checkpoint = tiny_run[0] / "last.ckpt"
     out = tmp_path / "out" / "predictions.csv"
     assert run("--checkpoint", checkpoint, "--images", photos, "--out", out, "--eval_batch_size", 2) == 0
-    table = rows(out)
+    table = read_table(out)
     assert [row["image"] for row in table] == sorted(map(str, [*photos.rglob("[!.]*.png"), *photos.rglob("*.jpg")]))
     assert not out.with_name("predictions.errors.csv").exists()
 
@@ -79,7 +76,7 @@ def test_among_novel_classes_alone(tiny_run, photos, tmp_path):
     flags = ["--checkpoint", checkpoint, "--images", photos]
     run(*flags, "--out", tmp_path / "all.csv")
     run(*flags, "--out", tmp_path / "novel.csv", "--novel_only")
-    for both, novel in zip(rows(tmp_path / "all.csv"), rows(tmp_path / "novel.csv"), strict=True):
+    for both, novel in zip(read_table(tmp_path / "all.csv"), read_table(tmp_path / "novel.csv"), strict=True):
         assert novel["prediction"] == f"novel-{both['cluster']}" == f"novel-{novel['cluster']}"
         if both["prediction"] == novel["prediction"]:  # the same prototype
             assert novel["distance"] == both["distance"]
@@ -92,8 +89,8 @@ def test_unreadable_files_are_listed_and_the_rest_goes_on(tiny_run, photos, tmp_
     flags = ["--checkpoint", tiny_run[0] / "last.ckpt", "--images", photos, "--out", tmp_path / "p.csv"]
     for workers in (0, 2):
         assert run(*flags, "--num_workers", workers, "--eval_batch_size", 3) == 1
-        assert len(rows(tmp_path / "p.csv")) == 5
-        errors = rows(tmp_path / "p.errors.csv")
+        assert len(read_table(tmp_path / "p.csv")) == 5
+        errors = read_table(tmp_path / "p.errors.csv")
         assert [row["image"] for row in errors] == [str(photos / "broken.jpg"), str(photos / "cut.png")]
         assert "cannot identify" in errors[0]["reason"]
     (photos / "broken.jpg").unlink()
@@ -107,7 +104,7 @@ def test_a_folder_of_broken_files_leaves_empty_tables(tiny_run, tmp_path):
     (tmp_path / "photos" / "x.jpg").write_bytes(b"")
     flags = ["--checkpoint", tiny_run[0] / "last.ckpt", "--images", tmp_path / "photos", "--out", tmp_path / "p.csv"]
     assert run(*flags, "--sheets", tmp_path / "sheets", "--copy_into", tmp_path / "sorted") == 1
-    assert rows(tmp_path / "p.csv") == []
+    assert read_table(tmp_path / "p.csv") == []
     assert not (tmp_path / "sorted").exists()
 
 
@@ -126,7 +123,7 @@ def test_a_sorted_copy_and_sheets(tiny_run, photos, tmp_path):
     flags = ["--checkpoint", tiny_run[0] / "last.ckpt", "--images", photos, "--out", out]
     assert run(*flags, "--sheets", sheets, "--copy_into", copies) == 0
     assert {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()} == before
-    predicted = {row["image"]: row["prediction"] for row in rows(out)}
+    predicted = {row["image"]: row["prediction"] for row in read_table(out)}
     assert sorted(path.stem for path in sheets.iterdir()) == sorted(set(predicted.values()))
     assert all(Image.open(path).width > 500 for path in sheets.iterdir())
     found = {path.stat().st_ino: path.parent.name for path in copies.rglob("*") if path.is_file()}
@@ -212,7 +209,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(tiny_run, photos
     assert not (tmp_path / "p.csv").exists()
 
 
-def test_the_exported_network_gives_the_same_probabilities(tiny_run, tmp_path):
+def test_the_exported_network_gives_the_same_probabilities(tiny_run, tmp_path, monkeypatch, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     checkpoint, path = tiny_run[0] / "last.ckpt", tmp_path / "model.onnx"
@@ -231,3 +228,10 @@ def test_the_exported_network_gives_the_same_probabilities(tiny_run, tmp_path):
         np.testing.assert_allclose(features, outputs["feats"], rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(probabilities.argmax(axis=1), found["output"])
         np.testing.assert_allclose(probabilities.max(axis=1), found["probability"], atol=1e-5)
+
+    page = (ROOT / "docs" / "predict.md").read_text()  # which shows how to use it, at the quick start's size
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    exec(code.replace("(4, 3, 12, 12)", "(4, 3, 8, 8)"), {})
+    assert set(ast.literal_eval(capsys.readouterr().out)) <= set(output_names(module.hparams))

@@ -1,6 +1,5 @@
 """The commands end to end: files of a run, evaluation from the checkpoint alone, seeds, resuming, the best head."""
 
-import csv
 import json
 import shutil
 
@@ -9,8 +8,8 @@ import torch
 import yaml
 
 from main_discover_inter_intra import Discoverer
-from tests.conftest import tiny_discovery, tiny_pretraining
-from utils import cli
+from tests.conftest import read_table, tiny_discovery, tiny_pretraining
+from utils import cli, experiment
 from utils.inference import evaluate_checkpoint
 from utils.methods.discoverer import Discoverer as Baseline
 
@@ -34,8 +33,7 @@ SEED_KEYS = {
 
 
 def rows(folder):
-    with open(folder / "metrics.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_table(folder / "metrics.csv")
 
 
 def weights(folder):
@@ -148,11 +146,6 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(tiny_run, tmp_path):
     assert rows(folder) == rows(stopped)
 
 
-def test_auto_resume_without_a_checkpoint_starts_anew(tmp_path):
-    trainer = tiny_discovery(tmp_path, "--resume_from_checkpoint", "auto", "--max_epochs", "1")
-    assert trainer.current_epoch == 1
-
-
 def test_best_head_is_the_one_of_this_training_epoch(tmp_path):
     """Head 2 is best in the first epoch, head 0 in the second; a sanity check comes before, validation after each."""
     seen = []
@@ -186,9 +179,13 @@ def test_the_last_epoch_is_always_evaluated(tmp_path):
     assert [bool(row["unlab/test/acc/best"]) for row in table] == [False, True]
 
 
-def test_baseline_without_constraints_and_fast_dev_run(tmp_path):
-    tiny_discovery(tmp_path, "--fast_dev_run", discoverer=Baseline)
-    assert not (tmp_path / "logs" / "run" / "last.ckpt").exists()
+def test_fast_dev_run_leaves_an_empty_folder_and_compile_is_of_what_is_trained(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(experiment, "compile_step", compiled.append)
+    trainer = tiny_discovery(tmp_path, "--fast_dev_run", "--compile", discoverer=Baseline)
+    assert trainer.global_step == 1
+    assert list((tmp_path / "logs" / "run").iterdir()) == []
+    assert compiled == [trainer.lightning_module]
 
 
 def test_a_profile_is_left_in_the_folder(tmp_path):
@@ -196,8 +193,23 @@ def test_a_profile_is_left_in_the_folder(tmp_path):
     assert "run_training_batch" in (tmp_path / "logs" / "run" / "fit-profile.txt").read_text()
 
 
-def test_mixed_precision_on_the_cpu(tmp_path):
-    trainer = tiny_discovery(tmp_path, "--precision", "bf16", "--max_epochs", "1")
+def test_mixed_precision_is_that_of_the_network_and_not_of_the_losses(tmp_path, capsys):
+    """On a CPU 16 means bf16, which is said."""
+    seen = set()
+
+    class Watching(Discoverer):
+        def compute_losses(self, outputs, labels):
+            losses = super().compute_losses(outputs, labels)
+            weight = self.model.encoder.conv1.weight
+            product = torch.nn.functional.linear(weight.flatten(1), weight.flatten(1))
+            seen.add((product.dtype, weight.dtype, *(value.dtype for value in losses.values())))
+            return losses
+
+    with pytest.warns(UserWarning, match="fp16 is not supported on CPU. Using `precision='bf16-mixed'` instead"):
+        trainer = tiny_discovery(tmp_path, "--precision", "16", "--max_epochs", "1", discoverer=Watching)
+    assert ", precision bf16-mixed, " in capsys.readouterr().out
+    (types,) = seen
+    assert types == (torch.bfloat16, *[torch.float32] * (len(types) - 1))
     assert torch.isfinite(trainer.callback_metrics["loss"])
 
 
@@ -205,4 +217,3 @@ def test_pretraining_learns(tmp_path):
     tiny_pretraining(tmp_path, "--max_epochs", "6", "--limit_train_batches", "1.0")
     metrics = json.loads((tmp_path / "logs" / "pretrain-resnet18-digits-tiny" / "metrics.json").read_text())
     assert metrics["val/acc"] > 0.7
-    assert metrics["val/loss_supervised"] < 1.7

@@ -174,8 +174,9 @@ def test_a_second_signal_ends_at_once():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.01)
         assert interruptions.received == signal.SIGTERM
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit) as ended:
             signal.raise_signal(signal.SIGINT)
+        assert ended.value.code == 130
 
 
 def test_one_process_agrees_with_itself_in_every_step():

@@ -34,11 +34,17 @@ def test_the_version_for_gpus_is_as_good_as_scikit_learn_s():
     assert ((pixels - means[labels.numpy()]) ** 2).sum() == pytest.approx(inertia.item(), rel=1e-3)
 
 
-def test_same_seed_same_clusters():
+def test_same_seed_same_clusters_and_by_default_the_published_starts():
     vectors, _ = blobs(each=9)
     first, second = (lloyd(vectors, 5, starts=3, seed=1)[0] for _ in range(2))
     assert torch.equal(first, second)
-    assert np.array_equal(kmeans(vectors, 5), kmeans(vectors, 5))
+    noise = torch.randn(60, 3)  # on which starts and seed matter
+    clusters = {
+        (starts, seed): KMeans(6, n_init=starts, random_state=seed).fit(noise.numpy()).labels_.tolist()
+        for starts, seed in ((10, 42), (1, 42), (10, 0))
+    }
+    published = kmeans(noise, 6).tolist()
+    assert [clusters[key] == published for key in clusters] == [True, False, False]
 
 
 @pytest.mark.parametrize("k", [1, 8])

@@ -109,11 +109,18 @@ def test_a_batch_of_one_kind_gives_numbers(labelled, batch_size):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype):
     logits, mask = draw(4, 2, 8, 3, 3)
-    value = intra_class_skld(logits.to(dtype), mask, 3, T)
-    assert value.dtype == torch.float32
-    torch.testing.assert_close(
-        value.double(), intra_class_skld(logits.to(dtype).double(), mask, 3, T), rtol=1e-4, atol=0
-    )
+    targets = torch.softmax(torch.randn(2, 2, 8, 6), dim=-1)
+    losses = {
+        "swapped": lambda x: swapped_prediction(x, targets, 2, T).sum(),
+        "inter": lambda x: inter_class_skld(x, mask, T),
+        "intra": lambda x: intra_class_skld(x, mask, 3, T),
+        "mse": lambda x: mse_consistency(x, mask, 3, T),
+    }
+    for name, loss in losses.items():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = loss(logits.to(dtype))
+        assert value.dtype == torch.float32, name
+        torch.testing.assert_close(value.double(), loss(logits.to(dtype).double()), rtol=1e-4, atol=0, msg=name)
 
 
 def test_gradients():

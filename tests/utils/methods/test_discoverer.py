@@ -4,13 +4,14 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from main_discover_inter_intra import Discoverer
 from main_discover_mse import Discoverer as MSEDiscoverer
+from tests.no_waiting import NoWaiting
 from utils.data.loaders import ViewLoader
 from utils.data.specs import dataset_spec
 from utils.errors import UserError
+from utils.experiment import compile_step
 from utils.methods.discoverer import Discoverer as Baseline
 from utils.transforms import augment
 from utils.transforms.pipeline import ViewPipeline
@@ -26,7 +27,6 @@ SMALL = {
     "overcluster_factor": 2,
     "multicrop": True,
 }
-SYNCHRONISING = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal", "aten::unique_dim"}
 
 
 def outputs(batch_size, num_views=4):
@@ -109,17 +109,6 @@ def test_unknown_setting():
         Discoverer(**SMALL, num_haeds=3)
 
 
-class NoSynchronisation(TorchDispatchMode):
-    """Fails on the operations that would make the host wait for a GPU."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func._schema.name
-        assert name not in SYNCHRONISING, f"{name} waits for the device"
-        if name in ("aten::index", "aten::index_put_", "aten::index_put"):
-            assert all(index is None or index.dtype != torch.bool for index in args[1]), "boolean indexing waits"
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("discoverer", [Baseline, Discoverer, MSEDiscoverer])
 def test_a_step_never_waits_for_the_device(discoverer, monkeypatch):
     monkeypatch.setattr(augment, "DRAWN_ALONE", ())  # views as they are made on a device that could wait
@@ -129,23 +118,29 @@ def test_a_step_never_waits_for_the_device(discoverer, monkeypatch):
     pipeline = ViewPipeline([spec.large] * 2 + [spec.small] * 2, spec.mean, spec.std)
     images, labels = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8), torch.tensor([0, 1, -1, -1, 2, -1])
     batches = iter(ViewLoader(images, labels, pipeline, batch_size=6, seed=0))
-    with NoSynchronisation():
+    with NoWaiting():
         module.training_step(next(batches), 0).backward()
         optimizer.step()
         optimizer.zero_grad()
 
 
 def test_network_and_objective_compile_whole():
-    """One graph each, without a break, and the same numbers."""
-    torch.manual_seed(0)
+    """One graph each, without a break, under the same names and with the same numbers."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
     module = Discoverer(**SMALL).train()
     compiled = deepcopy(module)
-    compiled.model.compile(fullgraph=True, backend="eager")
-    compute_losses = torch.compile(compiled.compute_losses, fullgraph=True, backend="eager")
+    compile_step(compiled, backend)
     views, labels = [torch.rand(6, 3, size, size) for size in (16, 16, 9, 9)], torch.tensor([0, 1, -1, -1, 2, -1])
-    expected, losses = module.compute_losses(module.model(views), labels), compute_losses(compiled.model(views), labels)
+    expected, losses = (each.compute_losses(each.model(views), labels) for each in (module, compiled))
+    assert len(graphs) == 2
     torch.testing.assert_close(dict(losses), dict(expected))
     assert all(map(torch.equal, module.buffers(), compiled.buffers()))
+    assert compiled.state_dict().keys() == module.state_dict().keys()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

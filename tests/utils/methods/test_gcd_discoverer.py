@@ -82,7 +82,7 @@ def test_the_teacher_sharpens_as_published(golden, file):
     for epoch, loss in zip(numbers["epochs"], numbers["loss_at_epochs"], strict=True):
         module.teacher_temperature.fill_(module.teacher_temperature_at(int(epoch)))
         outputs = module.model(tensors["features"].chunk(2))
-        assert float(module.compute_losses(outputs, labels)["loss"]) == pytest.approx(float(loss), abs=1e-10)
+        assert module.compute_losses(outputs, labels)["loss"].item() == pytest.approx(float(loss), abs=1e-10)
 
 
 @pytest.mark.parametrize("file", [0, 1])

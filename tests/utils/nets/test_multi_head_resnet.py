@@ -120,11 +120,20 @@ def test_logits_are_cosines_after_normalisation():
         assert outputs[name].abs().max() <= 1 + 1e-5
 
 
-def test_logits_stay_float32_under_autocast():
+def test_under_autocast_features_are_normalised_and_multiplied_with_prototypes_in_float32():
     net = MultiHeadResNet(**SMALL, num_heads=2)
     with torch.autocast("cpu", torch.bfloat16):
         outputs = net(views())
-    assert {outputs[name].dtype for name in ("logits_lab", "logits_unlab", "logits_unlab_over")} == {torch.float32}
+    unit = F.normalize(outputs["feats"].double(), dim=-1)
+    expected = {"logits_lab": unit @ net.head_lab.prototypes.weight.double().T}
+    for name in ("unlab", "unlab_over"):
+        unit = outputs[f"proj_feats_{name}"].double()  # (V, H, B, P)
+        torch.testing.assert_close(unit.norm(dim=-1), torch.ones_like(unit[..., 0]), rtol=0, atol=1e-6)
+        weight = torch.stack([bank.prototypes.weight.double() for bank in getattr(net, f"head_{name}").prototypes])
+        expected[f"logits_{name}"] = unit @ weight.mT
+    for name, value in expected.items():
+        assert outputs[name].dtype == torch.float32, name
+        torch.testing.assert_close(outputs[name].double(), value, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("arch", "features"), [("resnet18", 64), ("resnet34", 64), ("resnet50", 256)])

@@ -11,6 +11,7 @@ from tests.conftest import tiny_discovery, tiny_disentangling
 from tests.test_nonfinite import Broken
 from utils import torch_files
 from utils.errors import NonFiniteError
+from utils.methods.disentangler import Disentangler
 from utils.training import nonfinite
 from utils.training.epoch_means import EpochMeans
 from utils.training.nonfinite import NAME, NonFinite
@@ -117,16 +118,22 @@ def test_a_run_stops_with_the_state_before_it(without_host, tmp_path):
     assert saved["nonfinite"]["step"] == 1
 
 
-def test_clipped_gradients_under_the_watch(without_host, tmp_path):
-    trainer = tiny_disentangling(tmp_path, "--use_gradnorm", "--max_norm", "0.5", "--epochs", "1")
+@pytest.mark.parametrize("on_host", [True, False])
+def test_gradients_are_clipped_under_the_watch(on_host, monkeypatch, tmp_path):
+    """Adam moves a weight by the learning rate whatever the gradient's size, unless that is below its epsilon."""
+    monkeypatch.setattr(nonfinite, "_runs_on_host", lambda module: on_host)
+    start = {}
+    monkeypatch.setattr(Disentangler, "on_fit_start", lambda self: start.update(copy.deepcopy(self.state_dict())))
+    flags = ["--use_gradnorm", "--max_norm", "1e-9", "--epochs", "1", "--learning_rate", "3e-3"]
+    trainer = tiny_disentangling(tmp_path, *flags)
     assert trainer.optimizers[0].param_groups[0]["fused"]
-    assert all(value.isfinite().all() for value in trainer.lightning_module.state_dict().values())
+    named = trainer.lightning_module.named_parameters()
+    moved = max((value - start[name]).abs().max().item() for name, value in named)
+    assert 0 < moved < 1e-3
 
 
 @pytest.mark.parametrize("scale", [None, 1024.0])
 def test_clipping_sees_unscaled_gradients(scale):
-    from utils.methods.disentangler import Disentangler
-
     torch.manual_seed(0)
     module = Disentangler(width=8, image_size=8, feature_num=4, hidden_dim=8, use_gradnorm=True)
     optimizer = module.configure_optimizers()
