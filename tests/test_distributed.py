@@ -1,6 +1,5 @@
 """Two processes on the CPU: the same metrics on both, files once, synchronised BatchNorm equal to the whole batch."""
 
-import csv
 import json
 import os
 import subprocess
@@ -10,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from tests.conftest import ROOT, TINY, free_port
+from tests.conftest import ROOT, TINY, free_port, read_table
 from utils.evaluation import ClusterMetrics
 from utils.methods.disentangler import Disentangler
 from utils.nets.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, ViewSyncBatchNorm, group_batch_norm
@@ -135,9 +134,7 @@ def test_discovery_on_two_processes(tmp_path, flags):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("epoch 1/2") == 1
-    with open(tmp_path / "run" / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert [row["epoch"] for row in read_table(tmp_path / "run" / "metrics.csv")] == ["0", "1"]
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     evaluated = tmp_path / "evaluation.json"
     command = [

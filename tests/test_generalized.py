@@ -1,6 +1,5 @@
 """Generalized discovery from the command: files, the checkpoint read again, one list of classes, resuming."""
 
-import csv
 import json
 import shlex
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import TINY
+from tests.conftest import TINY, read_table
 from utils import cli, experiment
 from utils.errors import UserError
 from utils.inference import evaluate_checkpoint
@@ -47,8 +46,7 @@ def test_files_and_keys(generalized):
 
 
 def test_one_list_of_classes_on_the_sheets(generalized):
-    with open(generalized / "figures" / "clusters.csv") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(generalized / "figures" / "clusters.csv")
     assert tuple(rows[0]) == HEADER
     args = cli.parse("evaluate", ["--checkpoint", str(generalized / "last.ckpt")])
     module = load_discoverer(args.checkpoint)

@@ -1,6 +1,5 @@
 """Weights & Biases: an offline run read back, no login, not installed; the CSV file is there always."""
 
-import csv
 import importlib.util
 import struct
 import subprocess
@@ -9,7 +8,7 @@ import time
 
 import pytest
 
-from tests.conftest import ROOT, tiny_discovery, tiny_disentangling
+from tests.conftest import ROOT, read_table, tiny_discovery, tiny_disentangling
 from utils.training.loggers import CSVLogger, wandb_logger
 
 
@@ -66,8 +65,7 @@ def test_without_login_the_run_is_offline_with_one_line_and_whole(no_login, tmp_
     for record in records:
         for item in record.history.item:  # one record for each call of log
             history.setdefault(item.key or "/".join(item.nested_key), []).append(item.value_json)
-    with open(folder / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(folder / "metrics.csv")
     for name in ("loss", "inter_loss", "intra_loss", "lr", "unlab/test/acc/best", "lab/test/acc", "joint/all"):
         assert [float(value) for value in history[name]] == pytest.approx([float(row[name]) for row in rows]), name
     assert len(history["images_per_second"]) == len(rows)
@@ -96,8 +94,7 @@ def test_contrastive_metrics_and_pictures_of_every_record_are_there(no_login, tm
     (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     items = [item for record in whole_run(path) for item in record.history.item]
     logged = [float(item.value_json) for item in items if "loss_feature" in (item.key, *item.nested_key)]
-    with open(folder / "metrics.csv", newline="") as file:
-        assert logged == pytest.approx([float(row["loss_feature"]) for row in csv.DictReader(file)])
+    assert logged == pytest.approx([float(row["loss_feature"]) for row in read_table(folder / "metrics.csv")])
     pictures = {
         item.key or item.nested_key[0]
         for item in items

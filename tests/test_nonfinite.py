@@ -1,13 +1,12 @@
 """Numbers that go wrong: losses stay finite where they can; where not, one message, and nothing is learnt from it."""
 
-import csv
 import signal
 
 import pytest
 import torch
 
 from main_discover_inter_intra import Discoverer
-from tests.conftest import tiny_discovery
+from tests.conftest import read_table, tiny_discovery
 from tests.test_stopping import stopping
 from utils import torch_files
 from utils.errors import NonFiniteError
@@ -81,8 +80,7 @@ def test_stop_says_what_and_keeps_the_state_before(tmp_path):
         assert torch.equal(other, state["momentum_buffer"])
 
     tiny_discovery(tmp_path, "--resume_from_checkpoint", str(tmp_path / "logs" / "run" / NAME))
-    with open(tmp_path / "logs" / "run" / "metrics.csv", newline="") as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+    assert [row["epoch"] for row in read_table(tmp_path / "logs" / "run" / "metrics.csv")] == ["0", "1", "2"]
 
 
 def test_skip_leaves_the_step_out(tmp_path, capsys):
@@ -90,8 +88,7 @@ def test_skip_leaves_the_step_out(tmp_path, capsys):
     assert "warning: not finite in epoch 2, step 2: loss, intra_loss, gradient norm" in capsys.readouterr().out
     state = trainer.lightning_module.state_dict()
     assert all(value.isfinite().all() for value in state.values())
-    with open(tmp_path / "logs" / "run" / "metrics.csv", newline="") as file:
-        assert all(float(row["intra_loss"]) >= 0 for row in csv.DictReader(file))
+    assert all(float(row["intra_loss"]) >= 0 for row in read_table(tmp_path / "logs" / "run" / "metrics.csv"))
 
 
 def test_means_leave_out_what_is_not_finite():

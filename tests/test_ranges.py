@@ -178,19 +178,20 @@ def test_processes_are_counted(monkeypatch):
 
 
 def test_memory_that_is_refused_is_one_line_with_its_size(tmp_path, capsys):
-    args = cli.parse("discover", [*DIGITS, "--width", "1000000", "--log_dir", str(tmp_path / "logs")])
+    """More than a process can address: less is promised where a machine is told to promise what it has not."""
+    args = cli.parse("discover", [*DIGITS, "--width", "2000000", "--log_dir", str(tmp_path / "logs")])
     with pytest.raises(SystemExit) as stopped:
         cli.run(lambda given: experiment.discover(Discoverer, given), args)
     assert stopped.value.code == 2
     error = capsys.readouterr().err
-    assert "error: a piece of memory was asked for that is not there (32.7 TiB); lower" in error
+    assert "error: a piece of memory was asked for that is not there (131.0 TiB); lower" in error
     assert error.count("\n") == 1
     with pytest.raises(RuntimeError, match="allocate"):
         cli.run(lambda given: experiment.discover(Discoverer, given), Namespace(**vars(args) | {"debug": True}))
 
 
 def torch_refuses():
-    torch.empty(10**13)
+    torch.empty(10**14)
 
 
 def numpy_refuses():
@@ -203,7 +204,7 @@ def torch_cannot_count():
 
 @pytest.mark.parametrize(
     ("refuse", "size"),
-    [(torch_refuses, "36.4 TiB"), (numpy_refuses, "728. TiB"), (torch_cannot_count, "more than can be counted")],
+    [(torch_refuses, "363.8 TiB"), (numpy_refuses, "728. TiB"), (torch_cannot_count, "more than can be counted")],
 )
 def test_how_libraries_refuse_memory(refuse, size):
     with pytest.raises((RuntimeError, MemoryError)) as refused:

@@ -1,6 +1,5 @@
 """Published runs: their flags come from the scripts; they end in time, and a stopped one leaves the row of another."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from scripts import compare
-from tests.conftest import ROOT
+from tests.conftest import ROOT, read_table
 from utils import cli
 from utils.comparison.commands import Place, Run, all_runs
 from utils.comparison.published import SPLITS, fetch, published_protocol
@@ -113,9 +112,9 @@ def test_stopped_and_killed_it_leaves_the_same_row(tmp_path):
             process.wait()
 
     def rows(name: str) -> list[dict]:
-        with open(tmp_path / name / "cifar10-5.csv", newline="") as file:
-            differing = ("seconds", "cpu_seconds", "commit", "date")
-            return [{key: value for key, value in row.items() if key not in differing} for row in csv.DictReader(file)]
+        differing = ("seconds", "cpu_seconds", "commit", "date")
+        table = read_table(tmp_path / name / "cifar10-5.csv")
+        return [{key: value for key, value in row.items() if key not in differing} for row in table]
 
     begun = time.monotonic()
     assert call("whole") == 0
