@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.utils.data.makers import pixels, write_cifar, write_npz
 from utils.data.containers import SourceRequest
+from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.disentangling_datamodule import ContrastiveDataModule
 from utils.data.sources.cifar import to_super_classes
 from utils.data.sources.cifar_files import CIFAR100_CLASSES, SUPER_CLASSES
@@ -148,6 +149,21 @@ def test_imagenet10_stays_on_disk(tmp_path, inner):
     assert truth.tolist() == [0, 0, 0, 1, 1, 1]
     assert 0 <= shown.min() <= shown.max() <= 1
     torch.testing.assert_close(module.views_of([4]), shown[4:5])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "classes", "size"), [("cifar100", 20, 32), ("stl10", 10, 96), ("imagenet10", 10, 224)]
+)
+def test_discovery_takes_these_names_too(tmp_path, dataset, classes, size):
+    write_cifar(tmp_path, "CIFAR100", rows=100)
+    write_stl10(tmp_path)
+    for value in range(20):
+        write_image(tmp_path / "imagenet-10" / f"n{value % 10}" / f"{value}.JPEG", value)
+    counts = {"batch_size": 2, "num_labeled_classes": classes - 5, "num_unlabeled_classes": 5}
+    module = NCDDataModule(mode="discover", dataset=dataset, data_dir=tmp_path, **counts)
+    module.setup("fit")
+    assert (module.split.num_labeled, module.spec.image_size) == (classes - 5, size)
+    assert set(module.training_labels()) == {*range(classes - 5), -1}
 
 
 @pytest.mark.parametrize("dataset", ["npz:a.npz", "imagenet10"])
