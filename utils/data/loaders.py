@@ -55,7 +55,7 @@ class ViewLoader:
     ) -> None:
         self.device = torch.device(device)
         self.images, self.labels = images.to(self.device), labels.to(self.device)
-        self.weights = None if weights is None else torch.from_numpy(weights).to(self.device)
+        self.weights = None if weights is None else torch.from_numpy(weights)
         self.pipeline = pipeline
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.world_size = rank, world_size
@@ -83,13 +83,14 @@ class ViewLoader:
 
     def _order(self, epoch: int) -> Tensor:
         """This rank's images for a whole epoch."""
-        generator = torch.Generator(device=self.device)
+        # Sums of weights have no fixed order on a GPU, where deterministic algorithms refuse them.
+        generator = torch.Generator(device=self.device if self.weights is None else "cpu")
         generator.manual_seed(stream_seed(Stream.ORDER, self.seed, epoch))
         if self.weights is None:
             order = torch.randperm(len(self.labels), generator=generator, device=self.device)
         else:
             order = torch.multinomial(self.weights, len(self.labels), replacement=True, generator=generator)
-        return order[self.rank :: self.world_size]
+        return order[self.rank :: self.world_size].to(self.device)
 
 
 class EvalLoader:

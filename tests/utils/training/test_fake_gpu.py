@@ -6,6 +6,7 @@ left out, for which torch asks the driver, and the optimizer's own kernel.
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, nn
@@ -81,6 +82,25 @@ def batch(views):
     labels = torch.arange(12) % 5
     pipeline = ViewPipeline(views, SPEC.mean, SPEC.std)
     return next(iter(loaders.ViewLoader(images, labels, pipeline, batch_size=6, seed=0, device=GPU)))
+
+
+def test_weighted_images_are_drawn_where_sums_have_a_fixed_order(gpu):
+    """On a GPU torch.multinomial takes a cumulative sum, which deterministic algorithms refuse."""
+
+    class Drawn(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func._schema.name == "aten::multinomial":
+                devices.append(args[0].device.type)
+            return func(*args, **(kwargs or {}))
+
+    devices: list[str] = []
+    images, labels = torch.zeros(12, 3, 32, 32, dtype=torch.uint8), torch.arange(12)
+    pipeline, place = ViewPipeline([SPEC.large], SPEC.mean, SPEC.std), {"batch_size": 6, "seed": 0, "device": GPU}
+    loader = loaders.ViewLoader(images, labels, pipeline, weights=np.ones(12), **place)
+    with Drawn():
+        (view,), shown = next(iter(loader))
+    assert devices == ["cpu"]
+    assert view.device == shown.device == GPU
 
 
 CASES = {
