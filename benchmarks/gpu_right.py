@@ -115,7 +115,7 @@ def _views_apart(where: str, large: bool) -> float:
 
 
 def no_waiting(args: Namespace) -> Rows:
-    """Whole runs of the mains on the digits, of which torch lets no step wait for the device."""
+    """Whole runs of the mains on the digits, and steps on the views of CIFAR: torch lets none wait for the device."""
     from main_discover_inter_intra import Discoverer
     from utils.methods.disentangler import Disentangler
     from utils.methods.pretrainer import Pretrainer
@@ -136,6 +136,18 @@ def no_waiting(args: Namespace) -> Rows:
         with tempfile.TemporaryDirectory() as folder:
             trainer = _run(_unwaiting(module_class, args.device), stage, words, args, folder)
         yield row(f"{name}: loss", float(trainer.callback_metrics["loss"]), below=1e3)
+    ours = discover_step.Ours(flags_of_step(args), "16")
+    ours.step()
+    _sync_debug_mode(args.device, "error")
+    for _ in range(3):
+        ours.step()
+    _sync_debug_mode(args.device, "default")
+    yield row("CIFAR10-5, 16: steps that did not wait", 3, above=3)
+
+
+def _sync_debug_mode(device: str, name: str) -> None:
+    if device == "cuda":
+        torch.cuda.set_sync_debug_mode(name)
 
 
 def _run(module_class: type, stage: str, words: list[str], args: Namespace, folder: str):
@@ -154,20 +166,16 @@ def _run(module_class: type, stage: str, words: list[str], args: Namespace, fold
 
 
 def _unwaiting(module_class: type, device: str) -> type:
-    def mode(name: str) -> None:
-        if device == "cuda":
-            torch.cuda.set_sync_debug_mode(name)
-
     class Unwaiting(module_class):
         """An error where steps 3 to 7, or what is between them, wait for the device."""
 
         def on_train_batch_start(self, batch, batch_idx) -> None:
             if batch_idx == 2:
-                mode("error")
+                _sync_debug_mode(device, "error")
 
         def on_train_batch_end(self, outputs, batch, batch_idx) -> None:
             if batch_idx == 6:
-                mode("default")
+                _sync_debug_mode(device, "default")
 
     return Unwaiting
 
