@@ -12,8 +12,8 @@ import torch
 
 from main_discover_inter_intra import Discoverer
 from tests.conftest import read_table
+from tests.utils.data.makers import normalized_digits
 from utils import cli, experiment
-from utils.data.sources.digits import read_digits
 from utils.evaluation import cluster_acc
 from utils.inference import evaluate_checkpoint
 from utils.inference.discovery_checkpoint import load_discoverer
@@ -61,10 +61,9 @@ def test_a_run_goes_on_from_a_checkpoint_of_before(tmp_path, stage, key, losses)
 def test_a_discovery_checkpoint_of_before_is_evaluated(tmp_path):
     path = shutil.copy(HERE / "discover.ckpt", tmp_path / "last.ckpt")
     metrics = evaluate_checkpoint.evaluate(cli.parse("evaluate", ["--checkpoint", str(path)]))
-    saved, module, source = torch.load(path, weights_only=True), load_discoverer(str(path)).eval(), read_digits(None)
-    novel = source.test_labels >= 5
-    images = torch.from_numpy(source.test_images[novel]).permute(0, 3, 1, 2)
+    best = torch.load(path, weights_only=True)["state_dict"]["best_head"]
+    images, labels = normalized_digits("test", novel=True)
     with torch.no_grad():
-        logits = module.model((images / 255 - 0.305) / 0.376)["logits_unlab"][saved["state_dict"]["best_head"]]
-    by_hand = cluster_acc(source.test_labels[novel], logits.argmax(dim=-1).numpy())
+        logits = load_discoverer(str(path)).eval().model(images)["logits_unlab"][best]
+    by_hand = cluster_acc(labels, logits.argmax(dim=-1).numpy())
     assert metrics["unlab/test/acc/best"] == pytest.approx(by_hand, abs=1e-6)

@@ -6,12 +6,17 @@ import shutil
 import pytest
 import torch
 import yaml
+from sklearn.cluster import KMeans
+from sklearn.metrics import normalized_mutual_info_score
 
 from main_discover_inter_intra import Discoverer
 from tests.conftest import read_table, tiny_discovery, tiny_pretraining
+from tests.utils.data.makers import normalized_digits
 from utils import cli, experiment
+from utils.evaluation import cluster_acc
 from utils.inference import evaluate_checkpoint
 from utils.methods.discoverer import Discoverer as Baseline
+from utils.methods.pretrainer import Pretrainer
 
 SEED_KEYS = {
     "loss",
@@ -92,8 +97,14 @@ def test_evaluation_needs_the_checkpoint_alone_and_gives_the_last_epoch_s_number
     metrics = evaluate(tmp_path / "moved.ckpt", "--baselines", "--pretrained", str(tiny_run[2]))
     for name in SEED_KEYS - {"loss", "loss_cluster", "loss_overcluster", "inter_loss", "intra_loss", "lr"}:
         assert metrics[name] == pytest.approx(float(trainer.callback_metrics[name]), abs=1e-7), name
-    assert 0 < metrics["baseline/kmeans_pixels/acc"] <= 1
-    assert 0 < metrics["baseline/kmeans_features/acc"] <= 1
+    pretrained = Pretrainer.load_from_checkpoint(tiny_run[2].parent / "logs" / tiny_run[2].stem / "last.ckpt").eval()
+    for space, embed in (("pixels", torch.nn.Flatten()), ("features", pretrained.model.encoder)):
+        train, (test, truth) = normalized_digits("train", novel=True)[0], normalized_digits("test", novel=True)
+        with torch.no_grad():
+            clusters = KMeans(5, n_init=10, random_state=0).fit(embed(train).numpy()).predict(embed(test).numpy())
+        found = [metrics[f"baseline/kmeans_{space}/{measure}"] for measure in ("acc", "nmi")]
+        expected = [cluster_acc(truth, clusters), normalized_mutual_info_score(truth, clusters)]
+        assert found == pytest.approx(expected, abs=0.01), space  # one image may round to another cluster
 
 
 def test_load_from_checkpoint_needs_no_other_file(tiny_run, tmp_path):

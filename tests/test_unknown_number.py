@@ -1,16 +1,19 @@
 """Pretrained features: baselines, the estimate of the number of novel classes, and discovery with that number."""
 
 import json
+import re
 import runpy
 
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 
 from tests.conftest import ROOT, TINY, tiny_discovery, tiny_pretraining
 from utils import cli
 from utils.errors import UserError
-from utils.evaluation.metrics import cluster_acc
+from utils.evaluation.metrics import cluster_acc, contingency, known_and_novel_acc
+from utils.evaluation.semi_kmeans import semi_kmeans
 from utils.inference.clustered_features import cluster_features
 from utils.inference.evaluate_checkpoint import evaluate
 from utils.inference.features import PretrainedFeatures, default_folder
@@ -28,8 +31,6 @@ def run_script(name, args):
 
 
 def test_baselines_are_those_of_the_nearest_centroid(tiny_run):
-    from sklearn.cluster import KMeans
-
     found = PretrainedFeatures(features_args(tiny_run[2]), str(tiny_run[2]), torch.device("cpu"))
     metrics, table = found.baseline("kmeans", 5, seed=0)
     x, (test, truth) = found["unlab/train"][0], found["unlab/test"]
@@ -37,10 +38,42 @@ def test_baselines_are_those_of_the_nearest_centroid(tiny_run):
     model = KMeans(5, n_init=10, random_state=0).fit(x.numpy())
     expected = cluster_acc(truth.numpy() - 5, model.predict(test.numpy()))
     assert metrics["unlab/test/acc/best"] == pytest.approx(expected)
-    assert table.sum() == len(test) + len(found["lab/test"][0])
+    labeled, labels = found["lab/train"]
+    means = torch.stack([labeled[labels == label].mean(dim=0) for label in range(5)])
+    known, known_truth = found["lab/test"]
+    right = torch.cdist(known, means).argmin(dim=1) == known_truth
+    assert metrics["lab/test/acc"] == pytest.approx(right.double().mean().item())
+    everything, everyone = torch.cat([known, test]), torch.cat([known_truth, truth]).numpy()
+    among_all = torch.cdist(everything, torch.cat([means, torch.from_numpy(model.cluster_centers_)])).argmin(dim=1)
+    assert metrics["joint/all"] == pytest.approx(cluster_acc(everyone, among_all.numpy()))
+    assert table.tolist() == contingency(everyone, among_all.numpy()).tolist()
     semi, _ = found.baseline("semi_kmeans", 5, seed=0)
     assert set(semi) == set(metrics)
     assert {"lab/test/acc", "joint/all", "incremental/unlab/train/acc/best"} <= set(metrics)
+
+
+def test_baselines_of_a_heap_of_known_and_novel_classes(tiny_run, tmp_path, capsys):
+    """``--setting gcd``: one list of clusters for all classes, judged on the heap and on all test images."""
+    args = features_args(tiny_run[2], "--setting", "gcd", "--log_dir", tmp_path, "--run_name", "out")
+    metrics = {}
+    for name in ("kmeans", "semi_kmeans"):
+        cluster_features(args, name)
+        metrics[name] = json.loads((tmp_path / "out" / name / "metrics.json").read_text())
+    assert re.search(r"^unlabelled, train  +0\.\d", capsys.readouterr().out, re.MULTILINE)
+    found = PretrainedFeatures(args, str(tiny_run[2]), torch.device("cpu"))
+    (heap, truth), (labeled, labels) = found["unlab/train"], found["lab/train"]
+    assert set(truth.tolist()) == set(range(10))
+    test, test_truth = (torch.cat(parts) for parts in zip(found["lab/test"], found["unlab/test"], strict=True))
+    model = KMeans(10, n_init=10, random_state=0).fit(heap.numpy())
+    shares = known_and_novel_acc(contingency(truth, model.labels_), 5)
+    assert [metrics["kmeans"][f"unlab/train/acc/{part}"] for part in shares] == pytest.approx([*shares.values()])
+    expected = cluster_acc(test_truth, model.predict(test.numpy()))
+    assert metrics["kmeans"]["test/acc/all"] == pytest.approx(expected)
+    centroids, _ = semi_kmeans(heap, labeled, labels, 5, 5, seed=0, restarts=100)
+    shares = known_and_novel_acc(contingency(truth, torch.cdist(heap, centroids).argmin(dim=1)), 5)
+    assert [metrics["semi_kmeans"][f"unlab/train/acc/{part}"] for part in shares] == pytest.approx([*shares.values()])
+    expected = cluster_acc(test_truth, torch.cdist(test, centroids).argmin(dim=1))
+    assert metrics["semi_kmeans"]["test/acc/all"] == pytest.approx(expected)
 
 
 def test_features_are_clustered_in_principal_components(tiny_run):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from utils.data.sources.cifar_files import CIFAR
+from utils.data.sources.digits import read_digits
 from utils.data.sources.imagenet import split_wnids
 
 EXIF_ORIENTATION = 0x0112
@@ -93,6 +94,15 @@ def write_folder(root: Path, size: tuple[int, int] = (20, 16), classes: str = "a
     (root / "unlabeled" / "mixed").mkdir(parents=True)
     for image in range(unlabeled):
         Image.fromarray(pixels(size[1], size[0], 3, seed=100 + image)).save(root / f"unlabeled/mixed/{image}.png")
+
+
+def normalized_digits(part: str, novel: bool) -> tuple[torch.Tensor, np.ndarray]:
+    """Digits 5 to 9, or 0 to 4, of ``train`` or ``test`` as evaluation shows them at 8 pixels, and their labels."""
+    source = read_digits(None)
+    labels = getattr(source, f"{part}_labels")
+    chosen = (labels >= 5) == novel
+    images = torch.from_numpy(getattr(source, f"{part}_images")[chosen]).permute(0, 3, 1, 2)
+    return (images / 255 - 0.305) / 0.376, labels[chosen]
 
 
 def labels_of(loader) -> torch.Tensor:

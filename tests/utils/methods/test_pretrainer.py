@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.conftest import read_table
+from tests.utils.data.makers import normalized_digits
 from tests.utils.methods.test_discoverer import SMALL
-from utils.data.sources.digits import read_digits
 from utils.methods.pretrainer import Pretrainer
 
 FLAGS = {name: SMALL[name] for name in ("dataset", "num_labeled_classes", "num_unlabeled_classes", "width")}
@@ -34,12 +34,10 @@ def test_what_is_logged_is_the_accuracy_and_the_loss_without_temperature(tiny_ru
     """Of the known test images, by hand from the weights that the run left."""
     folder = tiny_run[2].parent / "logs" / "pretrain-resnet18-digits-tiny"
     module = Pretrainer.load_from_checkpoint(folder / "last.ckpt").eval()
-    source = read_digits(None)
-    known = source.test_labels < 5
-    images = torch.from_numpy(source.test_images[known]).permute(0, 3, 1, 2)
-    labels = torch.from_numpy(source.test_labels[known])
+    images, labels = normalized_digits("test", novel=False)
+    labels = torch.from_numpy(labels)
     with torch.no_grad():
-        logits = module.model((images / 255 - 0.305) / 0.376)["logits_lab"]
+        logits = module.model(images)["logits_lab"]
     *_, row = read_table(folder / "metrics.csv")
     assert set(row) == {"epoch", "step", "loss_supervised", "val/acc", "val/loss_supervised", "lr"}
     assert float(row["val/acc"]) == pytest.approx((logits.argmax(dim=1) == labels).double().mean().item())
