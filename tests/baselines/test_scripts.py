@@ -10,6 +10,7 @@ from tests.baselines.test_runs import TRAINED
 from tests.conftest import ROOT
 from utils import cli
 from utils.methods.named import baseline_module
+from utils.nets.batch_norm import ViewSyncBatchNorm
 
 SPLITS = {
     "cifar10-5": {"dataset": "CIFAR10", "num_labeled_classes": 5, "num_unlabeled_classes": 5, "precision": "16"},
@@ -54,3 +55,8 @@ def test_all_methods_with_the_settings_of_the_split(split, tmp_path):
         assert {key: args[key] for key in expected} == expected, name
         assert args["comment"].endswith(f"_{name}") or f"-{args.get('imagenet_split')}_{name}" in args["comment"]
         assert args["pretrained"].startswith("checkpoints_iic/pretrain-resnet18-")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_batchnorm_can_be_synchronised_as_the_scripts_of_imagenet_do(name):
+    ViewSyncBatchNorm().apply(baseline_module(name).Discoverer(dataset="digits", width=8))

@@ -113,7 +113,8 @@ class ViewSyncBatchNorm(LayerSync):
             UserError: where other layers learn statistics, which would go on for each process alone.
         """
         for name, module in model.named_modules():
-            other = isinstance(module, _BatchNorm) and not isinstance(module, (ViewBatchNorm2d, HeadBatchNorm1d))
+            learns = isinstance(module, _BatchNorm) and module.running_mean is not None
+            other = learns and not isinstance(module, (ViewBatchNorm2d, HeadBatchNorm1d))
             if other and any(parameter.requires_grad for parameter in module.parameters()):
                 raise UserError(
                     f"--sync_batchnorm cannot change {name} of the backbone; leave it away, or fix that layer with "
