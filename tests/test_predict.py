@@ -168,6 +168,15 @@ def test_a_copy_is_whole_or_not_there(photos, tmp_path, monkeypatch):
     assert not list((tmp_path / "sorted" / "cat").iterdir())
 
 
+def test_no_copy_goes_where_a_link_leads(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.link", lambda *args: (_ for _ in ()).throw(OSError("another disk")))
+    (tmp_path / "sorted" / "cat").mkdir(parents=True)
+    (tmp_path / "sorted" / "cat" / "a.png").symlink_to(tmp_path / "elsewhere")
+    assert copies_of([photos / "a.png"], tmp_path / "sorted") == (1, {})
+    assert not (tmp_path / "elsewhere").exists()
+    assert (tmp_path / "sorted" / "cat" / "a-2.png").read_bytes() == (photos / "a.png").read_bytes()
+
+
 def test_two_files_of_one_name_stay_two_and_copies_replace_links(tiny_run, photos, tmp_path, monkeypatch):
     from utils.inference import predict_folder
 

@@ -202,7 +202,7 @@ def _placed(path: Path, folder: Path) -> bool:
 def _free(wanted: Path) -> Path:
     """The path, or the first of ``<name>-2``, ``<name>-3`` … that is not there, cut to the length of a name."""
     target, turn = wanted, 2
-    while target.exists():
+    while os.path.lexists(target):
         target = wanted.with_name(fitting_name(wanted.stem, f"-{turn}{wanted.suffix}"))
         turn += 1
     return target
