@@ -7,6 +7,7 @@ python benchmarks/startup.py
 import subprocess
 import sys
 import tempfile
+from functools import partial
 
 import measure
 
@@ -28,23 +29,29 @@ def main(words=None) -> dict:
             "1",
         ]
         step += ["--limit_train_batches", "1", "--limit_val_batches", "0", "--log_dir", folder, "--no-wandb"]
-        commands = {
-            "--help": ["main_discover_inter_intra.py", "--help"],
-            "a wrong flag": ["main_discover_inter_intra.py", "--num_haeds", "3"],
-            "--print_config": ["main_discover_inter_intra.py", "--dataset", "digits", "--print_config"],
-            "import torch and pytorch_lightning": ["-c", "import torch, pytorch_lightning"],
-            "one step on digits, from start to end": ["main_discover_inter_intra.py", *step],
+        commands = {  # and their exit codes
+            "--help": (["main_discover_inter_intra.py", "--help"], 0),
+            "a wrong flag": (["main_discover_inter_intra.py", "--num_haeds", "3"], 2),
+            "--print_config": (["main_discover_inter_intra.py", "--dataset", "digits", "--print_config"], 0),
+            "import torch and pytorch_lightning": (["-c", "import torch, pytorch_lightning"], 0),
+            "one step on digits, from start to end": (["main_discover_inter_intra.py", *step], 0),
         }
-
-        def runner(command):
-            return lambda: subprocess.run(
-                [sys.executable, *command], cwd=measure.ROOT, capture_output=True, check=False
-            )
-
-        seconds = measure.in_turns({name: runner(command) for name, command in commands.items()}, args.rounds)
+        works = {name: partial(run, *command) for name, command in commands.items()}
+        seconds = measure.in_turns(works, args.rounds)
     rows = [{"command": name, "seconds": value} for name, value in seconds.items()]
     measure.report(args, "Start-up", rows=rows)
     return {"rows": rows}
+
+
+def run(words: list[str], code: int) -> None:
+    """A command from its start to its end.
+
+    Raises:
+        RuntimeError: when it ends otherwise than it should: its time would be that of something else.
+    """
+    done = subprocess.run([sys.executable, *words], cwd=measure.ROOT, capture_output=True, text=True)
+    if done.returncode != code:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}, not {code}: {done.stderr[-500:]}")
 
 
 if __name__ == "__main__":

@@ -129,6 +129,30 @@ def test_published_flags_and_their_defaults(stage):
     assert {name: args[name] for name in expected} == expected
 
 
+PUBLISHED_GCD = {
+    **{"max_epochs": 200, "base_lr": 0.1, "min_lr": 1e-4, "weight_decay_opt": 5e-5, "momentum_opt": 0.9},
+    **{"warmup_epochs": 0, "sup_weight": 0.35, "memax_weight": 2, "temperature": 0.1, "prop_train_labels": 0.5},
+    **{"warmup_teacher_temp": 0.07, "teacher_temp": 0.04, "warmup_teacher_temp_epochs": 30, "sampler": "balanced"},
+    **{"num_mlp_layers": 3, "hidden_dim": 2048, "proj_dim": 256, "standardize": False, "num_large_crops": 2},
+}
+FROZEN_GCD = {"max_epochs": 60, "warmup_teacher_temp_epochs": 15, "num_mlp_layers": 0, "standardize": True}
+FROZEN_GCD |= {"sampler": "shuffled", "memax_weight": 4, "train": "frozen"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", PUBLISHED_GCD),
+        ("--backbone lite0 --train last_block", PUBLISHED_GCD),
+        ("--backbone lite0", FROZEN_GCD),
+        ("--backbone lite0 --max_epochs 7 --no-standardize", FROZEN_GCD | {"max_epochs": 7, "standardize": False}),
+    ],
+)
+def test_defaults_of_generalized_discovery_depend_on_what_is_trained(words, expected):
+    args = vars(cli.parse("gcd", ["--dataset", "CIFAR10", *words.split()]))
+    assert {name: args[name] for name in expected} == expected
+
+
 @pytest.mark.parametrize("flag", ["multicrop", "sync_batchnorm", "offline", "download", "wandb", "deterministic"])
 def test_a_switch_has_both_directions(flag):
     assert [getattr(cli.parse("discover", [f"--{no}{flag}"]), flag) for no in ("", "no-")] == [True, False]
