@@ -73,7 +73,7 @@ class NCDDataModule(ImageDataModule):
         train_labeled: (N,) bool, which training images have a label.
         train_names, test_names: the file of each image, or its position in the dataset's own arrays.
         contents: numbers of training and test images, and a checksum of them and their labels, by which a checkpoint
-            knows them again: of files the names, of arrays the pixels as they were read.
+            knows them again: of files the names, of arrays the pixels as they were read. Not for evaluation alone.
         dataloader_mapping: index of an evaluation loader -> its name.
 
     Raises:
@@ -145,7 +145,8 @@ class NCDDataModule(ImageDataModule):
             self._keep(source, subsets)
             self.train_names = ImageNames("train", subsets.train_rows, source.train_paths)
             self.test_names = ImageNames("test", subsets.test_rows, source.test_paths)
-            self.contents = _contents(read, subsets)
+            if stage != "validate":
+                self.contents = _contents(read, subsets)
             self._ready = True
         self._check_batch_size()
         self._check_memory()

@@ -54,7 +54,7 @@ class ContrastiveDataModule(ImageDataModule):
         rows: (R,) int64, the positions of the images that are evaluated, in order.
         class_names: by target.
         contents: number of images, and a checksum of them, by which a checkpoint knows them again; nothing is learned
-            from labels, and they may change.
+            from labels, and they may change. Not for evaluation alone.
 
     Raises:
         UserError: for an unknown dataset; from ``setup()`` for everything about the data.
@@ -120,7 +120,9 @@ class ContrastiveDataModule(ImageDataModule):
             self.num_train = len(source.train_labels)
             self.class_names, self.origin = source.class_names, source.origin
             self.rows = self._evaluated()
-            self.contents = {"training": len(self.images), "crc32": checksum(self.paths or np.asarray(self.images))}
+            if stage != "validate":
+                crc = checksum(self.paths or np.asarray(self.images))
+                self.contents = {"training": len(self.images), "crc32": crc}
             self._ready = True
         if stage != "validate":
             check_batch_size(self.batch_size, self._place()["world_size"], len(self.images), half_batches=False)

@@ -52,7 +52,7 @@ def datamodule_of(module: Discoverer | GCDDiscoverer, args: argparse.Namespace) 
             setattr(settings, name, getattr(args, name))
     datamodule: NCDDataModule = get_datamodule(settings, "discover")  # type: ignore[assignment]
     rank_zero_only(datamodule.prepare_data)()
-    datamodule.setup("fit")
+    datamodule.setup("validate")
     theirs, ours = module.hparams.get("class_names"), list(datamodule.split.labeled_names)
     if theirs and list(theirs) != ours:
         raise UserError(

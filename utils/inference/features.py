@@ -93,7 +93,7 @@ class PretrainedFeatures:
         self.settings |= {name: given[name] for name in ("setting", "prop_train_labels") if name in given}
         self.datamodule: NCDDataModule = get_datamodule(Namespace(**self.settings), "discover")  # type: ignore[assignment]
         self.datamodule.prepare_data()
-        self.datamodule.setup("fit")
+        self.datamodule.setup("validate")
         spec = self.datamodule.spec
         self.model: ContrastiveEncoder | MultiHeadResNet
         if contrastive:

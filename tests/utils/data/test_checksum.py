@@ -41,6 +41,14 @@ def contents(root, contrastive, image_size, dataset="folder"):
     return module.contents
 
 
+def test_evaluation_alone_has_no_use_for_it(monkeypatch):
+    for module in ("discovery_datamodule", "disentangling_datamodule"):
+        monkeypatch.setattr(f"utils.data.{module}.checksum", lambda *parts: pytest.fail("all pixels were read again"))
+    counts = {"num_labeled_classes": 5, "num_unlabeled_classes": 5}
+    NCDDataModule(mode="discover", dataset="digits", data_dir="", batch_size=2, **counts).setup("validate")
+    ContrastiveDataModule(dataset="digits", data_dir="", batch_size=2, image_size=8).setup("validate")
+
+
 @pytest.mark.parametrize("contrastive", [False, True])
 @pytest.mark.parametrize("image_size", [16, 80])  # in memory, on disk
 def test_files_are_known_by_their_names(tmp_path, contrastive, image_size):
