@@ -81,16 +81,7 @@ CONTRASTIVE: dict[str, tuple[Flag, ...]] = {
         shared.ENTITY,
         shared.OFFLINE,
     ),
-    "hardware": (
-        shared.GPUS,
-        shared.NUM_PROCESSES,
-        shared.NUM_NODES,
-        shared.DISTRIBUTED_BACKEND,
-        shared.SYNC_BATCHNORM,
-        shared.PRECISION,
-        shared.DETERMINISTIC,
-        shared.COMPILE,
-    ),
+    "hardware": shared.HARDWARE,
     "loop": (
         shared.RESUME_FROM_CHECKPOINT,
         Flag(

@@ -173,16 +173,7 @@ DISCOVERY: dict[str, tuple[Flag, ...]] = {
         shared.ENTITY,
         shared.OFFLINE,
     ),
-    "hardware": (
-        shared.GPUS,
-        shared.NUM_PROCESSES,
-        shared.NUM_NODES,
-        shared.DISTRIBUTED_BACKEND,
-        shared.SYNC_BATCHNORM,
-        shared.PRECISION,
-        shared.DETERMINISTIC,
-        shared.COMPILE,
-    ),
+    "hardware": shared.HARDWARE,
     "loop": (
         shared.RESUME_FROM_CHECKPOINT,
         shared.CHECKPOINT_MINUTES,

@@ -70,27 +70,27 @@ RUN_NAME = Flag(
 PROJECT = Flag("project", {"disentangle": "CD", "others": "IIC"}, "project on W&B", stages=TRAIN)
 ENTITY = Flag("entity", None, "user or team on W&B", stages=TRAIN)
 OFFLINE = Flag("offline", False, "keep W&B's files on this machine", bool, TRAIN)
-GPUS = Flag(
-    "gpus",
-    None,
-    "how many (-1: all) or which ('0,1'); default: one GPU if there is one, else the CPU",
-    stages=ALL,
+HARDWARE: tuple[Flag, ...] = (
+    Flag(
+        "gpus",
+        None,
+        "how many (-1: all) or which ('0,1'); default: one GPU if there is one, else the CPU",
+        stages=ALL,
+    ),
+    Flag("num_processes", 1, "processes that train together on a CPU", int, TRAIN, AT_LEAST_ONE),
+    Flag("num_nodes", 1, "machines that train together", int, TRAIN, AT_LEAST_ONE),
+    Flag("distributed_backend", None, "strategy of several processes", stages=TRAIN, extra={"choices": ["ddp"]}),
+    Flag("sync_batchnorm", False, "BatchNorm statistics over all processes", bool, TRAIN),
+    Flag(
+        "precision",
+        "32",
+        "16 (mixed), bf16 (mixed), 32 or 64",
+        stages=(*TRAIN, "evaluate", "cluster"),
+        extra={"choices": list(PRECISIONS)},
+    ),
+    Flag("deterministic", False, "only deterministic algorithms", bool, TRAIN),
+    Flag("compile", False, "compile network and losses with torch.compile", bool, TRAIN),
 )
-NUM_PROCESSES = Flag("num_processes", 1, "processes that train together on a CPU", int, TRAIN, AT_LEAST_ONE)
-NUM_NODES = Flag("num_nodes", 1, "machines that train together", int, TRAIN, AT_LEAST_ONE)
-DISTRIBUTED_BACKEND = Flag(
-    "distributed_backend", None, "strategy of several processes", stages=TRAIN, extra={"choices": ["ddp"]}
-)
-SYNC_BATCHNORM = Flag("sync_batchnorm", False, "BatchNorm statistics over all processes", bool, TRAIN)
-PRECISION = Flag(
-    "precision",
-    "32",
-    "16 (mixed), bf16 (mixed), 32 or 64",
-    stages=(*TRAIN, "evaluate", "cluster"),
-    extra={"choices": list(PRECISIONS)},
-)
-DETERMINISTIC = Flag("deterministic", False, "only deterministic algorithms", bool, TRAIN)
-COMPILE = Flag("compile", False, "compile network and losses with torch.compile", bool, TRAIN)
 RESUME_FROM_CHECKPOINT = Flag(
     "resume_from_checkpoint", None, "PATH of a checkpoint, or 'auto' for this run's last one", stages=TRAIN
 )
