@@ -5,9 +5,9 @@ N samples, B samples of a batch, D dimensions, K features.
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from utils.distributed import gather_over_processes, several_processes
 from utils.errors import UserError
 from utils.evaluation.kmeans import kmeans
 from utils.evaluation.metrics import collective_device, contingency, table_metrics
@@ -64,14 +64,11 @@ class EmbeddingEvaluation:
 
 def _gather_rows(rows: Tensor) -> Tensor:
     """Rows of all processes on each of them, in the order from which every process took every world_size-th."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+    if not several_processes():
         return rows
-    world_size, device = dist.get_world_size(), collective_device(rows)
-    counts = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(world_size)]
-    dist.all_gather(counts, torch.tensor([len(rows)], device=device))
-    longest, total = int(max(counts)), int(sum(counts))
-    padded = torch.zeros(longest, *rows.shape[1:], dtype=rows.dtype, device=device)
+    device = collective_device(rows)
+    counts = gather_over_processes(torch.tensor(len(rows), device=device))
+    padded = torch.zeros(int(counts.max()), *rows.shape[1:], dtype=rows.dtype, device=device)
     padded[: len(rows)] = rows
-    everyone = [torch.empty_like(padded) for _ in range(world_size)]
-    dist.all_gather(everyone, padded)
-    return torch.stack(everyone, dim=1).flatten(0, 1)[:total].to(rows.device)
+    everyone = gather_over_processes(padded).transpose(0, 1)  # (longest, processes, …)
+    return everyone.flatten(0, 1)[: int(counts.sum())].to(rows.device)

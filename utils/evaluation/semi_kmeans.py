@@ -24,8 +24,7 @@ def kmeans_centroids(x: Tensor, k: int, seed: int = 0, restarts: int = RESTARTS)
         restarts: how many.
     """
     clusters = torch.from_numpy(kmeans(x, k, restarts, seed)).to(x.device)
-    one_hot = F.one_hot(clusters, k).to(x)
-    return one_hot.T @ x / one_hot.sum(dim=0)[:, None].clamp(min=1), clusters
+    return class_means(x, clusters, k), clusters
 
 
 def semi_kmeans(

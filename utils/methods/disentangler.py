@@ -8,7 +8,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather
@@ -16,6 +15,7 @@ from torch.optim import Adam
 
 from utils.cli.settings import resolve
 from utils.data.specs import LARGEST_ARRAY_IMAGE
+from utils.distributed import several_processes
 from utils.errors import UserError
 from utils.evaluation.embedding_protocol import EmbeddingEvaluation
 from utils.losses import feature_loss, instance_loss, normalized_entropy
@@ -76,7 +76,7 @@ class Disentangler(pl.LightningModule):
 
     def gathered(self, views: Tensor) -> Tensor:
         """(2, B, D) -> the same, with ``gather_negatives`` from all processes; gradients flow back to each of them."""
-        if not self.hparams["gather_negatives"] or not (dist.is_available() and dist.is_initialized()):
+        if not (self.hparams["gather_negatives"] and several_processes()):
             return views
         return torch.cat(all_gather(views.contiguous()), dim=1)
 

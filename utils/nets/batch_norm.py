@@ -7,13 +7,12 @@ V views, B samples, H heads, C channels.
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from utils.distributed import sum_over_processes
+from utils.distributed import several_processes, sum_over_processes
 from utils.errors import UserError
 
 
@@ -75,7 +74,7 @@ def group_batch_norm(x: Tensor, layers: Sequence[HeadBatchNorm1d]) -> Tensor:
 
 def _normalize(views: Sequence[Tensor], layer, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
     """Each view (B, C, …) by its own statistics; the running ``mean`` and ``var`` (C,) are updated in place."""
-    if layer.sync and dist.is_available() and dist.is_initialized():
+    if layer.sync and several_processes():
         return _normalize_synced(views, layer, mean, var, weight, bias)
     return [F.batch_norm(view, mean, var, weight, bias, True, layer.momentum, layer.eps) for view in views]
 
