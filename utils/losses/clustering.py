@@ -6,7 +6,8 @@ N rows of all training images, B rows of a batch, K clusters, D dimensions.
 import torch
 from torch import Tensor
 
-from utils.losses.pairwise import full
+from utils.losses.precision import full
+from utils.losses.semi_supervised import mean_over_rows
 
 
 def student_t(features: Tensor, centers: Tensor, degrees: float = 1.0) -> Tensor:
@@ -50,10 +51,7 @@ def sharpening(probs: Tensor, targets: Tensor, rows: Tensor | None = None) -> Te
     Returns:
         Scalar >= 0, mean over rows *and columns*; 0 where there are none.
     """
-    divergence = torch.xlogy(targets, targets) - targets * probs.log()
-    if rows is None:
-        return divergence.mean()
-    return (divergence * rows[:, None]).sum() / (rows.sum() * probs.shape[1]).clamp(min=1)
+    return mean_over_rows(torch.xlogy(targets, targets) - targets * probs.log(), rows)
 
 
 @torch.no_grad()

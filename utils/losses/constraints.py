@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from utils.losses.swapped import log_softmax
+from utils.losses.precision import log_softmax
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 Reduce = Callable[[Tensor], Tensor]

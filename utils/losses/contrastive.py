@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.losses.precision import full
+
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     """Normalised temperature-scaled cross-entropy (SimCLR, arXiv:2002.05709, eq. 1): each row has to find its partner.
@@ -23,9 +25,8 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     Returns:
         Scalar >= 0, mean over the 2N rows.
     """
-    full = torch.promote_types(first.dtype, torch.float32)
     with torch.autocast(first.device.type, enabled=False):
-        vectors = F.normalize(torch.cat([first, second]).to(full), dim=1)  # (2N, D)
+        vectors = F.normalize(full(torch.cat([first, second])), dim=1)  # (2N, D)
         logits = vectors @ vectors.mT / temperature  # (2N, 2N)
         logits = logits.fill_diagonal_(-torch.inf)
         partners = torch.arange(2 * len(first), device=first.device).roll(len(first))
@@ -70,7 +71,7 @@ def normalized_entropy(f: Tensor) -> Tensor:
     Returns:
         Scalar in [0, 1]: 1 where all are 0.5, 0 where all are 0 or 1.
     """
-    p = f.to(torch.promote_types(f.dtype, torch.float32))
+    p = full(f)
     tiny = torch.finfo(p.dtype).tiny  # a sigmoid that has saturated, as in bfloat16, keeps a finite gradient
     bits = p * p.clamp(min=tiny).log() + (1 - p) * (1 - p).clamp(min=tiny).log()
     return -bits.mean() / math.log(2)

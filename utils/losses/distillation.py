@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from utils.losses.constraints import Reduce, alone
-from utils.losses.swapped import log_softmax
+from utils.losses.precision import log_softmax
 
 
 def self_distillation(logits: Tensor, student_temperature: float, teacher_temperature: float | Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from utils.losses.neighbourhood import memory_logits
-from utils.losses.pairwise import full
+from utils.losses.precision import full
 
 
 def inner_pixels(maps: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from utils.losses.swapped import log_softmax
+from utils.losses.precision import log_softmax
 
 
 def choose(first: Tensor, second: Tensor, generator: torch.Generator) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from utils.losses.pairwise import full
+from utils.losses.precision import full
 
 
 def memory_logits(query: Tensor, key: Tensor, memory: Tensor, temperature: float) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.losses.precision import full
+
 EPSILON = 1e-7  # of the published code, in every logarithm
 
 
@@ -21,11 +23,6 @@ def mean_over_pairs(values: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return values.mean()
     return (values * mask).sum() / mask.sum().clamp(min=1)
-
-
-def full(values: Tensor) -> Tensor:
-    """The values in float32 at least."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 # Which pairs are similar

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from utils.losses.swapped import log_softmax
+from utils.losses.precision import log_softmax
 
 
 def rampup(epoch: float, length: float) -> float:
@@ -49,7 +49,11 @@ def consistency(first: Tensor, second: Tensor, rows: Tensor | None = None) -> Te
     Returns:
         Scalar >= 0, mean over rows and columns; 0 where there are none.
     """
-    squares = (first - second).square()
+    return mean_over_rows((first - second).square(), rows)
+
+
+def mean_over_rows(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Mean of (B, K) values over columns and the rows under a mask (B,), or all; 0 where there are none."""
     if rows is None:
-        return squares.mean()
-    return (squares * rows[:, None]).sum() / (rows.sum() * first.shape[1]).clamp(min=1)
+        return values.mean()
+    return (values * rows[:, None]).sum() / (rows.sum() * values.shape[1]).clamp(min=1)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from utils.losses.precision import full
+
 
 class SinkhornKnopp(nn.Module):
     """Soft assignments in which every prototype receives the same mass and every row sums to one.
@@ -44,7 +46,7 @@ class SinkhornKnopp(nn.Module):
         Returns:
             Assignments (..., B, K) in float32, or float64 for float64 logits.
         """
-        log_q = logits.to(torch.promote_types(logits.dtype, torch.float32)) / self.epsilon
+        log_q = full(logits) / self.epsilon
         rows_out = torch.zeros_like(log_q[..., :1]) if mask is None else (~mask)[:, None].to(log_q.dtype)
         exclude = rows_out * torch.finfo(log_q.dtype).min  # (B, 1), added where prototypes sum over rows
         for _ in range(self.num_iters):

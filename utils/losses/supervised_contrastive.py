@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from utils.losses.precision import full
+
 
 def sup_con(projections: Tensor, labels: Tensor, mask_lab: Tensor, temperature: float) -> Tensor:
     """Every view of a labelled sample has to find the other views of its class among those of all labelled samples.
@@ -43,11 +45,10 @@ def _same_class(labels: Tensor, mask_lab: Tensor) -> Tensor:
 def _contrast(projections: Tensor, positives: Tensor, rows: Tensor, temperature: float) -> Tensor:
     """Minus log softmax over the other rows under a mask: mean over a row's positives, then over those rows."""
     others = rows & ~torch.eye(len(rows), dtype=torch.bool, device=rows.device)  # (2B, 2B)
-    full = torch.promote_types(projections.dtype, torch.float32)
     with torch.autocast(projections.device.type, enabled=False):
-        vectors = F.normalize(projections.to(full), dim=1)
+        vectors = F.normalize(full(projections), dim=1)
         logits = vectors @ vectors.mT / temperature
-        log_p = torch.log_softmax(logits.masked_fill(~others, torch.finfo(full).min), dim=1)
-    weights = (positives & others).to(full)
+        log_p = torch.log_softmax(logits.masked_fill(~others, torch.finfo(logits.dtype).min), dim=1)
+    weights = (positives & others).to(log_p.dtype)
     losses = -(weights * log_p).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
     return losses.sum() / rows.sum().clamp(min=1)

@@ -3,13 +3,9 @@
 V views, of which the first are large; H heads; B samples; K classes.
 """
 
-import torch
 from torch import Tensor
 
-
-def log_softmax(logits: Tensor, temperature: float | Tensor) -> Tensor:
-    """Logarithm of softmax(logits / temperature) over the last axis, at least in float32."""
-    return torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature, dim=-1)
+from utils.losses.precision import log_softmax
 
 
 def swapped_prediction(logits: Tensor, targets: Tensor, num_large_crops: int, temperature: float) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from utils.data.randomness import Stream, stream_seed
 from utils.errors import UserError
 from utils.losses.pairwise import pair_bce, pairs_of, rank_statistics
+from utils.losses.precision import full
 from utils.losses.semi_supervised import consistency, labeled_cross_entropy, rampup
 from utils.methods.discoverer import Discoverer
 from utils.nets.cosine_net import CosineNet
@@ -83,8 +84,7 @@ class PairDiscoverer(Discoverer):
 
     def distributions(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Softmax of two views' logits (2, B, K), at least in float32."""
-        full = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return torch.softmax(full / self.hparams["temperature"], dim=-1).unbind()  # type: ignore[return-value]
+        return torch.softmax(full(logits) / self.hparams["temperature"], dim=-1).unbind()  # type: ignore[return-value]
 
     # The loop
 

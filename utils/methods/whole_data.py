@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from utils.evaluation.semi_kmeans import kmeans_centroids
+from utils.losses.precision import full
 
 
 @torch.no_grad()
@@ -24,7 +25,7 @@ def unlabelled_outputs(module: Any, name: str) -> Tensor:
     with module.trainer.precision_plugin.forward_context():
         found = [module.model(images)[name] for images, _ in loader]
     module.train(training)
-    return torch.cat(found).to(torch.promote_types(found[0].dtype, torch.float32))
+    return full(torch.cat(found))
 
 
 def pca(features: Tensor, dimensions: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from utils.distributed import several_processes, sum_over_processes
 from utils.errors import UserError
+from utils.losses.precision import full
 
 
 class ViewBatchNorm2d(nn.BatchNorm2d):
@@ -82,9 +83,9 @@ def _normalize(views: Sequence[Tensor], layer, mean: Tensor, var: Tensor, weight
 def _normalize_synced(views, layer, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
     """The same with statistics over all processes: one all-reduce for all views, on any backend."""
     dims = [d for d in range(views[0].dim()) if d != 1]
-    full = [view.to(torch.promote_types(view.dtype, torch.float32)) for view in views]
-    count = full[0].new_full((1, 1), full[0].numel() / full[0].shape[1])  # filled there: a copy would wait for it
-    sums = torch.stack([torch.cat([count[0], v.sum(dims), v.square().sum(dims)]) for v in full])  # (V, 1 + 2C)
+    wide = [full(view) for view in views]
+    count = wide[0].new_full((1, 1), wide[0].numel() / wide[0].shape[1])  # filled there: a copy would wait for it
+    sums = torch.stack([torch.cat([count[0], v.sum(dims), v.square().sum(dims)]) for v in wide])  # (V, 1 + 2C)
     sums = sum_over_processes(sums)
     n = sums[:, :1]
     means, squares = (sums[:, 1:] / n).chunk(2, dim=1)  # (V, C) each
@@ -98,7 +99,7 @@ def _normalize_synced(views, layer, mean: Tensor, var: Tensor, weight: Tensor, b
     shifts = bias - means * scales
     return [
         (v * scale.view(shape) + shift.view(shape)).to(view.dtype)
-        for v, view, scale, shift in zip(full, views, scales, shifts, strict=True)
+        for v, view, scale, shift in zip(wide, views, scales, shifts, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.losses.precision import full
 from utils.nets.heads import Prototypes
 from utils.nets.multi_head_resnet import MultiHeadResNet
 
@@ -25,7 +26,7 @@ class CosineHead(nn.Module):
         """From features (V, B, D) to logits (V, 1, B, K) and the features at length 1 (V, 1, B, D)."""
         with torch.autocast(feats.device.type, enabled=False):
             weight = self.prototypes[0].prototypes.weight  # type: ignore[union-attr]
-            unit = F.normalize(feats.to(torch.promote_types(feats.dtype, torch.float32)), dim=-1)[:, None]
+            unit = F.normalize(full(feats), dim=-1)[:, None]
             return unit @ weight.mT.to(unit.dtype), unit  # type: ignore[operator]
 
 

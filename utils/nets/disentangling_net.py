@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.errors import UserError
+from utils.losses.precision import full
 from utils.nets.batch_norm import HeadBatchNorm1d, group_batch_norm
 from utils.nets.encoder import ARCHITECTURES, Encoder
 from utils.nets.pretrained_weights import require_fit
@@ -86,7 +87,7 @@ class DisentanglingNet(nn.Module):
         outputs = {"feats": feats, "projections": _by_view(self.instance_projector, feats)}
         if self.feature_predictor is not None:
             logits = _by_view(self.feature_predictor, outputs["projections"])
-            outputs["features"] = torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+            outputs["features"] = torch.sigmoid(full(logits))
         return outputs
 
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.losses.precision import full
+
 
 class GCDNet(nn.Module):
     """Encoder, L+U prototypes on its features, and beside them a projector.
@@ -92,9 +94,9 @@ class GCDNet(nn.Module):
 
     def _cosines(self, feats: Tensor) -> Tensor:
         with torch.autocast(feats.device.type, enabled=False):  # cosines / 0.04 need the mantissa of float32
-            full = feats.to(torch.promote_types(feats.dtype, torch.float32))
-            weight = F.normalize(self.prototypes.weight.to(full.dtype), dim=1)
-            return F.normalize(full, dim=-1) @ weight.T
+            feats = full(feats)
+            weight = F.normalize(self.prototypes.weight.to(feats.dtype), dim=1)
+            return F.normalize(feats, dim=-1) @ weight.T
 
     def prototype_lengths(self, head: int) -> Tensor:
         """Lengths (L+U,) of the prototypes behind the logits: 1."""

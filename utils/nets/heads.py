@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.losses.precision import full
 from utils.nets.batch_norm import HeadBatchNorm1d, group_batch_norm
 from utils.nets.group_linear import group_linear
 
@@ -85,7 +86,7 @@ def forward_banks(banks: Sequence[MultiHead], feats: Tensor) -> list[tuple[Tenso
     shape = (num_views, batch_size)
     outputs = []
     with torch.autocast(x.device.type, enabled=False):  # cosines / 0.05 need more than 8 bits of mantissa
-        x = F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
+        x = F.normalize(full(x), dim=-1)
         for bank, projections in zip(banks, x.split([len(bank.projectors) for bank in banks]), strict=True):
             weight = torch.stack([head.prototypes.weight for head in bank.prototypes])  # type: ignore[union-attr, misc]  # (H, K, P)
             logits = projections @ weight.mT.to(x.dtype)  # (H, V*B, K)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.losses.precision import full
 from utils.nets.encoder import Encoder
 from utils.nets.heads import MultiHead, Prototypes, forward_banks
 
@@ -101,7 +102,7 @@ class MultiHeadResNet(nn.Module):
             return {name: value[0] for name, value in self.forward([views]).items()}
         feats = self.encode(views)
         with torch.autocast(feats.device.type, enabled=False):
-            unit = F.normalize(feats.to(torch.promote_types(feats.dtype, torch.float32)), dim=-1)
+            unit = F.normalize(full(feats), dim=-1)
             outputs = {"feats": feats, **self.cosines(unit.to(self.head_lab.prototypes.weight.dtype))}
         if self.num_heads:
             banks = forward_banks(list(self.novel_banks.values()), unit if self.unit_features else feats)
