@@ -15,8 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli
+from utils.report.published import PUBLISHED
 
-METHOD = cli.Method("kmeans", "k-means", "Classic", (72.5, 56.3, 28.3, 71.9), stage="features")
+METHOD = cli.Method("kmeans", "k-means", "Classic", PUBLISHED["k-means"], stage="features")
 if __name__ == "__main__":  # before torch is imported: --help and a mistyped flag are answered at once
     ARGS = cli.parse("features", doc=__doc__)
 

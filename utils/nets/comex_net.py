@@ -5,7 +5,6 @@ V views, B samples a view, L labelled and U unlabelled classes, D features.
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from utils.nets.heads import MultiHead, Prototypes
@@ -35,8 +34,7 @@ class ComExNet(MultiHeadResNet):
         self.head_batch_unlab = MultiHead(features, num_prototypes=labeled + unlabeled, **heads)
         self.head_batch_unlab_over = MultiHead(features, num_prototypes=over, **heads)
         self.novel_banks |= {"batch_unlab": self.head_batch_unlab, "batch_unlab_over": self.head_batch_unlab_over}
-        self.to(memory_format=torch.channels_last)
-        self.banks = [module for module in self.modules() if isinstance(module, Prototypes)]
+        self.complete()
 
     def cosines(self, unit: Tensor) -> dict[str, Tensor]:
         batch = {"logits_batch_lab": self.head_batch_lab(unit)} if self.batch_experts else {}

@@ -47,8 +47,7 @@ class CosineNet(MultiHeadResNet):
         self.contrast: Any = None
         if contrast_dim:
             self.contrast = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, contrast_dim))
-        self.to(memory_format=torch.channels_last)
-        self.banks = [module for module in self.modules() if isinstance(module, Prototypes)]
+        self.complete()
 
     def cosines(self, unit: Tensor) -> dict[str, Tensor]:
         logits, unit = self.head_unlab(unit)

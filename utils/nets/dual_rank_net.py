@@ -41,8 +41,7 @@ class DualRankNet(CosineNet):
         if not isinstance(self.encoder, Encoder):
             raise UserError("DualRank needs the last stage of the ResNet of --arch: leave --backbone away")
         self.local: Any = LocalBranch(self.encoder, sizes["num_labeled"], sizes["num_unlabeled"])
-        self.banks = [module for module in self.modules() if isinstance(module, Prototypes)]
-        self.to(memory_format=torch.channels_last)
+        self.complete()
 
     def forward(self, views: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
         if isinstance(views, Tensor):

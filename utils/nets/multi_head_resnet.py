@@ -61,6 +61,10 @@ class MultiHeadResNet(nn.Module):
                     features, **sizes, num_prototypes=num_unlabeled * overcluster_factor, **counts
                 )
                 self.novel_banks["unlab_over"] = self.head_unlab_over
+        self.complete()
+
+    def complete(self) -> None:
+        """Called when all heads are there, last in a constructor."""
         self.to(memory_format=torch.channels_last)
         self.banks = [module for module in self.modules() if isinstance(module, Prototypes)]
 
