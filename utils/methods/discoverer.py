@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from utils.evaluation.protocols import DiscoveryEvaluation
 from utils.losses import SinkhornKnopp, swapped_prediction
 from utils.losses.constraints import alone
 from utils.methods.backbone_settings import backbone_of
+from utils.methods.self_contained import SelfContained
 from utils.nets import MultiHeadResNet
 from utils.nets.pretrained_weights import load_pretrained
 from utils.training.epoch_means import EpochMeans, log_epoch
@@ -31,7 +31,7 @@ def full_logits(logits_lab: Tensor, logits_unlab: Tensor) -> Tensor:
     return torch.cat([logits_lab, logits_unlab], dim=-1)
 
 
-class Discoverer(pl.LightningModule):
+class Discoverer(SelfContained):
     """The UNO v2 baseline: multi-head, multi-crop swapped prediction and nothing else.
 
     A constraint is added by a subclass: ``factors`` names it and gives its default weight, and :meth:`constraints`
@@ -59,8 +59,6 @@ class Discoverer(pl.LightningModule):
         if encoder is not None:
             settings["backbone_data"] = asdict(encoder.data)
         self.save_hyperparameters(settings)
-        self.pretrained_path = settings["pretrained"] or settings["pretrained_from"]
-        self.backbone_weights = settings["backbone_weights_from"] or settings["backbone_weights"]
         self.num_labeled = settings["num_labeled_classes"]
         self.model = self.network(
             arch=settings["arch"],
@@ -209,11 +207,3 @@ class Discoverer(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.evaluation.compute(self._best))
-
-    # Checkpoints hold all that is needed: no file of weights is read when one is loaded
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        hparams = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
-        hparams["pretrained"], hparams["pretrained_from"] = None, self.pretrained_path
-        if hparams["backbone"] is not None:
-            hparams["backbone_weights"], hparams["backbone_weights_from"] = "none", self.backbone_weights

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from utils.evaluation.generalized import GeneralizedEvaluation
 from utils.losses import mean_entropy, nt_xent, self_distillation, sup_con
 from utils.losses.semi_supervised import labeled_cross_entropy
 from utils.methods.backbone_settings import backbone_of
+from utils.methods.self_contained import SelfContained
 from utils.nets.encoder import Encoder
 from utils.nets.gcd_net import GCDNet
 from utils.nets.pretrained_weights import load_encoder
@@ -28,7 +28,7 @@ from utils.training.optimization import FLAGS, sgd_warmup_cosine
 CONTRASTIVE_TEMPERATURE, SUP_CON_TEMPERATURE = 1.0, 0.07  # of the published code; the paper's text has others
 
 
-class GCDDiscoverer(pl.LightningModule):
+class GCDDiscoverer(SelfContained):
     """One cosine head over all classes, taught by labels, by its own sharper predictions, and kept from collapsing.
 
     Args:
@@ -52,8 +52,6 @@ class GCDDiscoverer(pl.LightningModule):
         else:
             settings["backbone_data"] = asdict(encoder.data)
         self.save_hyperparameters(settings)
-        self.pretrained_path = settings["pretrained"] or settings["pretrained_from"]
-        self.backbone_weights = settings["backbone_weights_from"] or settings["backbone_weights"]
         self.num_labeled = settings["num_labeled_classes"]
         self.model = GCDNet(
             encoder,
@@ -157,14 +155,6 @@ class GCDDiscoverer(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(self.evaluation.compute())
-
-    # Checkpoints hold all that is needed: no file of weights is read when one is loaded
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        hparams = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
-        hparams["pretrained"], hparams["pretrained_from"] = None, self.pretrained_path
-        if hparams["backbone"] is not None:
-            hparams["backbone_weights"], hparams["backbone_weights_from"] = "none", self.backbone_weights
 
 
 def _two_views(values: Tensor) -> Tensor:
