@@ -1,10 +1,12 @@
 """The one exception that is meant for the user: `cli.run` prints it as a single line and exits with its code."""
 
+import contextlib
 import difflib
 import errno
+import logging
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 ASKED_FOR = (  # how libraries spell the size that they did not get: torch on the CPU; torch on a GPU and numpy
     re.compile(r"tried to allocate (?P<bytes>\d+) bytes"),
@@ -113,3 +115,14 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in text
     )
+
+
+@contextlib.contextmanager
+def unlogged() -> Iterator[None]:
+    """Without what other packages log below an error: what matters of it is an error of ours."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

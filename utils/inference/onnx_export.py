@@ -4,7 +4,6 @@ import contextlib
 import copy
 import importlib.util
 import json
-import logging
 import os
 import warnings
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.errors import UserError
+from utils.errors import UserError, unlogged
 from utils.evaluation.predictions import output_names
 from utils.files import write_whole
 from utils.inference.predict_folder import evaluation_pipeline
@@ -87,14 +86,6 @@ def export_onnx(discoverer: Discoverer | GCDDiscoverer, path: Path) -> None:
 @contextlib.contextmanager
 def _quiet():
     """Without the exporter's own chatter."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+    with unlogged(), warnings.catch_warnings(), open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from urllib.request import getproxies
 
 from torch import Tensor, nn
 
-from utils.errors import UserError
+from utils.errors import UserError, unlogged
 from utils.nets.backbone_names import LITE0, known_config
 from utils.torch_files import load_torch
 
@@ -67,7 +66,7 @@ def _downloaded(name: str, create: Create) -> nn.Module:
     if not (config.get("url") or config.get("hf_hub_id")):
         raise UserError(f"timm has no weights for --backbone {name}; give --backbone_weights FILE, or none")
     try:
-        with _quiet("timm", "huggingface_hub"), _reachable_hub():
+        with unlogged(), _reachable_hub():
             return create(pretrained=True, num_classes=0)
     except (OSError, RuntimeError) as error:  # what hubs raise without a network; RuntimeError where timm gives up
         if isinstance(error, RuntimeError) and not isinstance(error.__cause__ or error.__context__, OSError):
@@ -92,7 +91,7 @@ def _from_file(name: str, path: str, create: Create) -> nn.Module:
         # A number of classes that is not ours: timm then drops the file's classifier, whatever the name's weights have.
         source = {"state_dict": _read(path), "custom_load": False, "num_classes": -1}
     try:
-        with _quiet("timm"), _results_of_loading() as results:
+        with unlogged(), _results_of_loading() as results:
             model = create(pretrained=True, num_classes=0, pretrained_cfg_overlay=source)
     except (AttributeError, KeyError, RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
@@ -159,20 +158,6 @@ def _results_of_loading() -> Iterator[list]:
         yield results
     finally:
         nn.Module.load_state_dict = original  # type: ignore[method-assign]
-
-
-@contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Without the warnings of other packages' loggers: what matters of them is an error of ours."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -94,8 +94,10 @@ def pictures(module: Any, datamodule: Any, tsne: bool, lime: str | list[int] | N
         figures["tsne"] = plot_panels(evaluation.outputs, evaluation.labels, datamodule.class_names)
     if lime is not None:
         training = module.model.training
-        figures |= lime_pictures(module.model.eval(), evaluation, datamodule, lime)
-        module.model.train(training)
+        try:
+            figures |= lime_pictures(module.model.eval(), evaluation, datamodule, lime)
+        finally:
+            module.model.train(training)
     return figures
 
 

@@ -110,13 +110,11 @@ def summary(found: Collection, metrics: Mapping[str, float]) -> str:
     ):
         measures, found_rows = metric_rows(metrics, rows)
         if found_rows:
-            cells = [(name, *("" if v is None else f"{100 * v:.1f}" for v in values)) for name, values in found_rows]
-            text += page.heading(title) + page.table(("", *(f"{name} (%)" for name in measures)), cells)
+            text += page.heading(title) + _percentages(measures, found_rows)
     generalized = generalized_rows(metrics)
     if generalized:
         text += page.heading("One matching over known and novel classes together")
-        cells = [(name, *("" if v is None else f"{100 * v:.1f}" for v in values)) for name, values in generalized]
-        text += page.table(("", *(f"{name} (%)" for name, _ in PARTS)), cells)
+        text += _percentages([name for name, _ in PARTS], generalized)
     kinds, joint = joint_rows(metrics)
     if joint:
         text += page.heading(f"Task-agnostic: one matching over {kinds} test images{' together' * (len(joint) > 1)}")
@@ -131,6 +129,12 @@ def summary(found: Collection, metrics: Mapping[str, float]) -> str:
     if values and not found.generalized:
         text += page.paragraph(f"Published for this split, novel training images (task-aware): {values}.")
     return text
+
+
+def _percentages(names: Sequence[str], rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
+    """A table of shares in per cent; those that are absent are empty cells."""
+    cells = [(title, *("" if value is None else f"{100 * value:.1f}" for value in values)) for title, values in rows]
+    return page.table(("", *(f"{name} (%)" for name in names)), cells)
 
 
 def cluster_section(found: Collection, sheets: Sequence[clusters.Sheet]) -> str:

@@ -1,5 +1,6 @@
 """The drawings of a report, each with its caption and its numbers, from a :class:`~utils.report.collect.Collection`."""
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,10 @@ def curves(metrics_csv: Path) -> list[Drawing]:
     """The curves of a run; nothing where its ``metrics.csv`` is not there."""
     if not metrics_csv.is_file():
         return []
-    lines = [line.split(",") for line in metrics_csv.read_text().splitlines()]
+    with open(metrics_csv, newline="") as file:
+        rows = list(csv.reader(file))
     caption = "Losses and constraints (no unit), accuracies (shares) and learning rate over the epochs."
-    return [Drawing("curves", caption, plot_curves(metrics_csv, columns=2), lines, "medium")]
+    return [Drawing("curves", caption, plot_curves(metrics_csv, columns=2), rows, "medium")]
 
 
 def confusions(found: Collection) -> list[Drawing]:

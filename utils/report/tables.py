@@ -61,16 +61,18 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
         if rows
         else []
     )
-    for title, values in rows:
-        lines.append(f"{title:{width}}  " + "  ".join("     " if v is None else f"{v:.3f}" for v in values))
+    lines += [_line(title, values, width) for title, values in rows]
     if generalized := generalized_rows(metrics):
         lines.append("  ".join((" " * width, *(f"{name:>5}" for name, _ in PARTS))))
-    for title, values in generalized:
-        lines.append(f"{title:{width}}  " + "  ".join("     " if v is None else f"{v:.3f}" for v in values))
+    lines += [_line(title, values, width) for title, values in generalized]
     kinds, joint = joint_rows(metrics)
     if joint:
         lines.append(f"one matching over {kinds}, test: " + ", ".join(f"{title} {value:.3f}" for title, value in joint))
     return "\n".join(lines)
+
+
+def _line(title: str, values: Sequence[float | None], width: int) -> str:
+    return f"{title:{width}}  " + "  ".join("     " if value is None else f"{value:.3f}" for value in values)
 
 
 def cluster_table(scores: Mapping[str, float]) -> str:

@@ -121,10 +121,9 @@ class Pictures(Checkpoint):
                 save_png(figure, path)
                 log_picture(trainer, name, path)
 
-        attempt, training = Attempts(), pl_module.model.training  # type: ignore[union-attr]
+        attempt = Attempts()
         attempt("the t-SNE picture", lambda: draw(tsne=self.tsne, lime=None), None)
         attempt("the LIME picture", lambda: draw(tsne=False, lime=self.lime), None)
-        pl_module.model.train(training)  # type: ignore[union-attr, operator, arg-type]
 
 
 def is_record(trainer: pl.Trainer, every: int) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils.cli import RunLabels, sweep_run_id
@@ -91,6 +91,19 @@ class CSVLogger(Logger):
         write_text(self.path, csv_of_rows(self.rows_with({})))
 
 
+class StepLogger(WandbLogger):
+    """Rows are told by their step, so that W&B leaves out what it has already when they come again."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        self.experiment.log(dict(metrics) | ({} if step is None else {"trainer/global_step": step}), step=step)
+
+    @rank_zero_only
+    def restore_rows(self, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows:
+            self.log_metrics({k: float(v) for k, v in row.items() if k != "step" and v not in ("", None)}, row["step"])
+
+
 def wandb_logger(
     folder: Path,
     project: str,
@@ -116,21 +129,6 @@ def wandb_logger(
         say("W&B is not installed: metrics go to metrics.csv alone")
         return []
     import wandb
-    from pytorch_lightning.loggers import WandbLogger
-
-    class StepLogger(WandbLogger):
-        """Rows are told by their step, so that W&B leaves out what it has already when they come again."""
-
-        @rank_zero_only
-        def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-            self.experiment.log(dict(metrics) | ({} if step is None else {"trainer/global_step": step}), step=step)
-
-        @rank_zero_only
-        def restore_rows(self, rows: Sequence[dict[str, Any]]) -> None:
-            for row in rows:
-                self.log_metrics(
-                    {k: float(v) for k, v in row.items() if k != "step" and v not in ("", None)}, row["step"]
-                )
 
     known = folder / "wandb" / "id.txt"
     run_id = known.read_text().strip() if resumed and known.is_file() else uuid.uuid4().hex[:8]

@@ -35,9 +35,7 @@ def tsne(features: np.ndarray, seed: int = 0, unit: bool = True, max_iter: int =
     if unit:
         features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     if len(features) < 4 or np.ptp(features, axis=0).max() < 1e-12:
-        return np.zeros(
-            (len(features), 2), np.float32
-        )  # t-SNE itself ends the process: its start divides by the spread
+        return np.zeros((len(features), 2), np.float32)  # t-SNE would end the process: it divides by the spread
     if features.shape[1] == 1:
         features = np.pad(features, ((0, 0), (0, 1)))
     if min(features.shape) > 50:
