@@ -48,7 +48,7 @@ def test_every_row_meets_its_own_target(tmp_path):
         def outputs(self, views, labels):
             outputs = super().outputs(views, labels)
             loader, step = self.trainer.train_dataloader, self.trainer.fit_loop.epoch_loop.batch_idx
-            rows = torch.tensor(loader.indices(self.current_epoch, step))
+            rows = loader.batch_rows(self.current_epoch, step)
             assert torch.equal(loader.labels[rows], labels)
             assert torch.equal(outputs["targets"], self.row_targets[rows])
             assert torch.equal(outputs["targets"].sum(dim=1) > 0, labels < 0)

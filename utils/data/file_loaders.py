@@ -53,16 +53,13 @@ class EpochBatches:
         return max(len(group) // (size * self.world_size) for group, size in zip(self.groups, self.sizes, strict=True))
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        return self.batches(self.epoch, self.start)
-
-    def batches(self, epoch: int, start: int) -> Iterator[list[tuple[int, int, int]]]:
-        """The batches of an epoch from a step on."""
+        epoch, start = self.epoch, self.start
         for step, indices in enumerate(self.indices(epoch, start), start):
             first = (step * self.world_size + self.rank) * len(indices)
             yield [(epoch, first + place, index) for place, index in enumerate(indices.tolist())]
 
     def indices(self, epoch: int, start: int) -> Iterator[np.ndarray]:
-        """The images (B,) of those batches."""
+        """The images (B,) of the batches of an epoch from a step on."""
         orders = [
             self._order(epoch, number, group, size)
             for number, (group, size) in enumerate(zip(self.groups, self.sizes, strict=True))
@@ -160,13 +157,9 @@ class FileViewLoader:
             generator.manual_seed(stream_seed(Stream.VIEWS, self.seed, epoch, step, self.rank))
             yield self.pipeline.finish(crops, generator), labels
 
-    def indices(self, epoch: int, step: int) -> list[int]:
-        """Which images a batch of this rank holds."""
-        return [index for _, _, index in next(self.batches.batches(epoch, step))]
-
     def batch_rows(self, epoch: int, step: int) -> torch.Tensor:
-        """The same as a tensor."""
-        return torch.tensor(self.indices(epoch, step))
+        """Which images (B,) a batch of this rank holds."""
+        return torch.from_numpy(next(self.batches.indices(epoch, step)))
 
 
 class FileEvalLoader:

@@ -73,12 +73,8 @@ class ViewLoader:
             generator.manual_seed(stream_seed(Stream.VIEWS, self.seed, epoch, step, self.rank))
             yield self.pipeline(self.images.index_select(0, rows), generator), self.labels.index_select(0, rows)
 
-    def indices(self, epoch: int, step: int) -> list[int]:
-        """Which images a batch of this rank holds."""
-        return self.batch_rows(epoch, step).tolist()
-
     def batch_rows(self, epoch: int, step: int) -> Tensor:
-        """The same on the device, without waiting for it."""
+        """Which images (B,) a batch of this rank holds; on the device, without waiting for it."""
         return self._order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
 
     def _order(self, epoch: int) -> Tensor:

@@ -131,7 +131,7 @@ class NonFinite(Callback):
             return
         rank = trainer.global_rank
         loader: Any = trainer.train_dataloader
-        indices = loader.indices(trainer.current_epoch, step) if hasattr(loader, "indices") else []
+        indices = loader.batch_rows(trainer.current_epoch, step).tolist()
         _copy(self._running(), self.kept)
         if trainer.scaler is not None and not self.on_host and not several_processes():
             trainer.scaler.update(self.scale)

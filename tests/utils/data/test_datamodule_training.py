@@ -48,7 +48,7 @@ def test_an_epoch_goes_on_where_it_was_left(datamodule):
     targets = datamodule()
     targets.setup()
     hidden = targets.training_labels()
-    assert hidden[whole.indices(0, 179)].tolist() == truth.tolist()
+    assert hidden[whole.batch_rows(0, 179)].tolist() == truth.tolist()
 
 
 def test_batch_size_on_many_processes(datamodule):

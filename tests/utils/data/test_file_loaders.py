@@ -85,7 +85,7 @@ def test_an_epoch_goes_on_where_it_was_left(paths):
     for workers in (0, 2):
         later = loader(paths, num_workers=workers, start=lambda: 1)
         assert same(whole[1:], list(later))
-    assert LABELS[later.indices(0, 2)].tolist() == whole[2][1].tolist()
+    assert LABELS[later.batch_rows(0, 2)].tolist() == whole[2][1].tolist()
 
 
 def lose_a_worker(paths):

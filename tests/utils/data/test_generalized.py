@@ -79,7 +79,7 @@ def test_imagenet(datamodule, imagenet):
 
 
 def drawn(loader, epoch=0):
-    return np.array([row for step in range(len(loader)) for row in loader.indices(epoch, step)])
+    return np.array([row for step in range(len(loader)) for row in loader.batch_rows(epoch, step).tolist()])
 
 
 @pytest.mark.parametrize("source", ["arrays", "files"])

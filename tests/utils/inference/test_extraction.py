@@ -157,7 +157,7 @@ def test_without_views_of_its_own_training_sees_the_view_of_evaluation(arrays, t
     assert encoder.passes == 3 + 1  # blocks of training and test images
     loader = made.train_dataloader()
     (view,), _ = next(iter(loader))
-    rows = made.source_rows["train"][loader.indices(0, 0)]
+    rows = made.source_rows["train"][loader.batch_rows(0, 0)]
     assert np.array_equal(view.numpy(), made.features["train"][rows].astype(np.float32))
     with pytest.raises(UserError, match="--num_large_crops 2, but with --feature_views 0 the one view of evaluation"):
         datamodule(arrays, feature_views=0)

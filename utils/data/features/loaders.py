@@ -65,13 +65,9 @@ class FeatureViewLoader:
             features = to_device(np.take(self.flat, places, axis=0), self.device)
             yield list(features), _moved(self.labels[indices], self.device)
 
-    def indices(self, epoch: int, step: int) -> list[int]:
-        """Which images a batch of this rank holds."""
-        return next(self.batches.indices(epoch, step)).tolist()
-
     def batch_rows(self, epoch: int, step: int) -> Tensor:
-        """The same as a tensor."""
-        return torch.tensor(self.indices(epoch, step))
+        """Which images (B,) a batch of this rank holds."""
+        return torch.from_numpy(next(self.batches.indices(epoch, step)))
 
     def chosen_views(self, epoch: int, step: int, batch_size: int) -> np.ndarray:
         """(n, B): the cached views that stand for the n views of a step's images."""

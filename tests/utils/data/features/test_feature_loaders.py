@@ -36,7 +36,7 @@ def test_a_pass_shows_each_image_at_most_once_and_drops_the_last_batch():
     shown = np.concatenate([images_of(values)[0] for values, _ in batches()])
     assert len(loader()) == N // B
     assert len(shown) == len(set(shown)) == N // B * B
-    assert list(images_of(batches()[2][0])[0]) == loader().indices(0, 2)
+    assert list(images_of(batches()[2][0])[0]) == loader().batch_rows(0, 2).tolist()
 
 
 def test_all_views_are_taken_about_as_often():
