@@ -44,20 +44,12 @@ def step(args, method):
     module = method(dataset="CIFAR10", **sizes).to(args.device).train()
     if hasattr(module, "teacher"):  # no part of the module: in a run on_fit_start moves it
         module.teacher.to(module.loss_per_head)
-    optimizer = module.configure_optimizers()[0][0]
     views = [torch.randn(args.batch_size, 3, 32, 32, device=args.device) for _ in range(2)]
     labels = torch.arange(args.batch_size, device=args.device) % 10
     labels = torch.where(labels < 5, labels, -1)
     targets = torch.full((args.batch_size, 5), 0.2, device=args.device)
     module.targets_of_batch = lambda: targets  # DTC's, which in a run are of all images
-
-    def run():
-        module.model.normalize_prototypes()
-        module.compute_losses(module.outputs(views, labels), labels)["loss"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return run
+    return measure.training_step(module, views, labels)
 
 
 if __name__ == "__main__":

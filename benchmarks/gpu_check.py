@@ -23,6 +23,8 @@ from pathlib import Path
 
 import measure
 
+from utils.files import write_text
+
 PARTS = {  # module, function, seconds that it may take; in this order
     "parity": ("gpu_right", "parity", 30),
     "no waiting": ("gpu_right", "no_waiting", 70),
@@ -71,7 +73,7 @@ def main(words=None) -> int:
         seconds = min(PARTS[name][2] * (2 if args.tiny else 1), left - 2 * ENDING)
         part = dict(NO_TIME) if seconds <= 0 else _part(context, PARTS[name], args, seconds)
         found["parts"][name] = part
-        _write(Path(args.json), found)
+        write_text(args.json, json.dumps(found, indent=1) + "\n")
         print(f"{name:<17} {part['seconds']:6.1f} s  {part['error'] or 'good'}", flush=True)
     rows = [{"part": name, **row} for name, part in found["parts"].items() for row in part["rows"]]
     failed = [name for name, part in found["parts"].items() if part["error"]]
@@ -127,12 +129,6 @@ def _child(module: str, function: str, args, connection: Connection) -> None:
         traceback.print_exc()
         error = (f"{type(problem).__name__}: {problem}".splitlines() or [""])[0][:300]
     connection.send({"rows": rows, "error": error})
-
-
-def _write(path: Path, found: dict) -> None:
-    from utils.files import write_text
-
-    write_text(path, json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

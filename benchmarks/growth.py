@@ -57,18 +57,9 @@ def step(args, sizes):
         width=args.width,
     ).to(args.device)
     module.train()
-    optimizer = module.configure_optimizers()[0][0]
     views = [torch.randn(sizes["batch"], 3, 16, 16, device=args.device) for _ in range(2)]
     labels = torch.arange(sizes["batch"], device=args.device) % sizes["classes"]
-
-    def run() -> None:
-        module.model.normalize_prototypes()
-        loss = module.compute_losses(module.model(views), labels)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return run
+    return measure.training_step(module, views, labels)
 
 
 def draw(tables, path: str) -> None:

@@ -27,6 +27,7 @@ def main(words=None) -> dict:
 
     from main_discover_inter_intra import Discoverer
     from utils import cli, experiment
+    from utils.cli.flags import as_words
 
     class Timed(Discoverer):
         """Times its own epochs, and after each the same number of steps in a bare loop."""
@@ -60,18 +61,11 @@ def main(words=None) -> dict:
                     optimizer.step()
 
     with tempfile.TemporaryDirectory() as folder:
-        words = ["--dataset", args.dataset, "--image_size", str(args.image_size), "--width", str(args.width)]
-        words += ["--batch_size", str(args.batch_size), "--limit_train_batches", str(args.limit_train_batches)]
-        words += [
-            "--max_epochs",
-            str(args.epochs + 1),
-            "--check_val_every_n_epoch",
-            "1000",
-            "--precision",
-            args.precision,
-        ]
-        words += ["--log_dir", folder, "--no-wandb", "--num_labeled_classes", "5", "--num_unlabeled_classes", "5"]
-        words += ["--hidden_dim", "256", "--proj_dim", "64", "--gpus", "1" if args.device == "cuda" else "0"]
+        given = ("dataset", "image_size", "width", "batch_size", "limit_train_batches", "precision")
+        settings = {name: getattr(args, name) for name in given} | {"max_epochs": args.epochs + 1}
+        settings |= {"check_val_every_n_epoch": 1000, "log_dir": folder, "wandb": False}
+        settings |= {"num_labeled_classes": 5, "num_unlabeled_classes": 5, "hidden_dim": 256, "proj_dim": 64}
+        words = as_words(settings | {"gpus": 1 if args.device == "cuda" else 0})
         trainer = experiment.discover(Timed, cli.parse("discover", words, factors=Discoverer.factors))
     # The first epoch warms up; the ratio is of neighbours in time.
     ratios = [ours / bare for ours, bare in zip(Timed.lightning[1:], Timed.bare[1:], strict=True)]

@@ -89,6 +89,20 @@ def some_data(count: int):
     return images, torch.where(labels < 5, labels, -1)
 
 
+def training_step(module: Any, views: Sequence[Any], labels: Any) -> Callable[[], None]:
+    """A step of a discovery module on one batch, from network to optimizer, as a function without arguments."""
+    optimizer = module.configure_optimizers()[0][0]
+
+    def step() -> None:
+        module.model.normalize_prototypes()
+        loss = module.compute_losses(module.outputs(views, labels), labels)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
 def apart(make: Callable[..., Callable[[], Any]], *settings: Any) -> Callable[[], None]:
     """Work that a process of its own does when it is called: nothing that the caller has set reaches it.
 
@@ -190,7 +204,6 @@ def report(args: argparse.Namespace, title: str, **tables: Any) -> None:
     for rows in tables.values():
         print(table(rows if isinstance(rows, list) else [rows]) + "\n", flush=True)
     if args.json:
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.json).write_text(
-            json.dumps({"title": title, "device": words, "command": command, **tables}, indent=1)
-        )
+        from utils.files import write_text
+
+        write_text(args.json, json.dumps({"title": title, "device": words, "command": command, **tables}, indent=1))

@@ -9,7 +9,6 @@ heads; with bf16 the heads and Sinkhorn are rounded too, as the published loop d
 
 import argparse
 import random
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ import plain
 import torch
 from torch import Tensor, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils.data.specs import dataset_spec
 from utils.evaluation.metrics import cluster_acc
 from utils.torch_files import load_torch, save_torch

@@ -25,6 +25,7 @@ def main() -> None:
 
     from main_discover_inter_intra import Discoverer
     from utils import cli, experiment
+    from utils.cli.flags import as_words
 
     samples: list[tuple[int, float, int, float]] = []  # step, MiB, open files, seconds a step
 
@@ -48,18 +49,8 @@ def main() -> None:
                 self.trainer.should_stop = True
 
     with tempfile.TemporaryDirectory() as folder:
-        words = [
-            "--dataset",
-            "digits",
-            "--no-wandb",
-            "--log_dir",
-            folder,
-            "--run_name",
-            "soak",
-            "--max_epochs",
-            "100000",
-        ]
-        words += ["--checkpoint_minutes", "0.2", "--check_val_every_n_epoch", "10", *flags]
+        run = {"dataset": "digits", "wandb": False, "log_dir": folder, "run_name": "soak", "max_epochs": 100_000}
+        words = [*as_words({**run, "checkpoint_minutes": 0.2, "check_val_every_n_epoch": 10}), *flags]
         experiment.discover(Watched, cli.parse("discover", words, factors=Watched.factors))
     print(f"\n{'steps':>6}  {'MiB':>7}  {'files':>5}  {'ms a step':>9}")
     for step, mib, handles, seconds in samples:

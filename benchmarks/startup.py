@@ -11,6 +11,8 @@ from functools import partial
 
 import measure
 
+from utils.cli.flags import as_words
+
 
 def main(words=None) -> dict:
     """Measure, print, return the table."""
@@ -18,17 +20,8 @@ def main(words=None) -> dict:
     flags.add_argument("--rounds", type=int, default=3)
     args = measure.start(flags, words)
     with tempfile.TemporaryDirectory() as folder:
-        step = [
-            "--dataset",
-            "digits",
-            "--num_labeled_classes",
-            "5",
-            "--num_unlabeled_classes",
-            "5",
-            "--max_epochs",
-            "1",
-        ]
-        step += ["--limit_train_batches", "1", "--limit_val_batches", "0", "--log_dir", folder, "--no-wandb"]
+        short = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0, "log_dir": folder, "wandb": False}
+        step = as_words({"dataset": "digits", "num_labeled_classes": 5, "num_unlabeled_classes": 5, **short})
         commands = {  # and their exit codes
             "--help": (["main_discover_inter_intra.py", "--help"], 0),
             "a wrong flag": (["main_discover_inter_intra.py", "--num_haeds", "3"], 2),
