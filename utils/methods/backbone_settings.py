@@ -1,16 +1,17 @@
 """The encoder that the settings of pretraining and discovery ask for, where it is not the ResNet of ``--arch``."""
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from utils.nets.backbone import Backbone, build_backbone
 from utils.nets.backbone_weights import NONE
 
 
-def backbone_of(settings: Mapping[str, Any]) -> Backbone | None:
+def backbone_of(settings: dict[str, Any]) -> Backbone | None:
     """The backbone of ``--backbone``, as far fixed as ``--train`` says; None without that flag.
 
-    With ``--pretrained`` its weights come from there, and no others are read.
+    With ``--pretrained`` its weights come from there, and no others are read. What it expects of its images is recorded
+    in the settings, as ``backbone_data``.
 
     Raises:
         UserError: for a name, weights, a size or a part to train that the model does not have.
@@ -18,4 +19,6 @@ def backbone_of(settings: Mapping[str, Any]) -> Backbone | None:
     if settings["backbone"] is None:
         return None
     weights = NONE if settings["pretrained"] else settings["backbone_weights"]
-    return build_backbone(settings["backbone"], weights, settings["backbone_size"]).fix(settings["train"])
+    backbone = build_backbone(settings["backbone"], weights, settings["backbone_size"])
+    settings["backbone_data"] = asdict(backbone.data)
+    return backbone.fix(settings["train"])

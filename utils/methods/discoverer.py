@@ -4,7 +4,6 @@ Letters: V views (the first ones large), H heads, B samples, L labelled and U un
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -56,8 +55,6 @@ class Discoverer(SelfContained):
         super().__init__()
         settings = resolve("discover", flags, self.factors, self.method)
         encoder = backbone_of(settings)
-        if encoder is not None:
-            settings["backbone_data"] = asdict(encoder.data)
         self.save_hyperparameters(settings)
         self.num_labeled = settings["num_labeled_classes"]
         self.model = self.network(

@@ -6,7 +6,6 @@ Letters: V views (1 or 2), B samples, L known and U novel classes, D features, P
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -49,8 +48,6 @@ class GCDDiscoverer(SelfContained):
         if encoder is None:
             low_res = dataset_spec(settings["dataset"], settings["image_size"]).low_res
             encoder = Encoder(settings["arch"], low_res, settings["width"])
-        else:
-            settings["backbone_data"] = asdict(encoder.data)
         self.save_hyperparameters(settings)
         self.num_labeled = settings["num_labeled_classes"]
         self.model = GCDNet(

@@ -4,7 +4,6 @@ V views, B samples, L labelled classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -36,8 +35,6 @@ class Pretrainer(pl.LightningModule):
         super().__init__()
         settings = resolve("pretrain", flags, method=self.method)
         encoder = backbone_of(settings)
-        if encoder is not None:
-            settings["backbone_data"] = asdict(encoder.data)
         self.save_hyperparameters(settings)
         self.model = MultiHeadResNet(
             arch=settings["arch"],

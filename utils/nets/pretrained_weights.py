@@ -1,6 +1,7 @@
 """Pretrained weights into a discovery network: the encoder and the labelled head, nothing silently left out."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from utils.torch_files import class_names_of, load_torch
 ENCODER = "encoder."
 STEM = "encoder.conv1.weight"
 TAKEN = (ENCODER, "head_lab.")
+SHOWN = 3  # problems in a message
 EARLY = ("conv1", "bn1", "layer1", "layer2", "layer3")  # of the ResNet
 
 
@@ -36,7 +38,7 @@ def load_pretrained(
             shape; the message names it.
     """
     what = f"{flag} {path}"
-    everything = _read(path, what)
+    everything = load_state(path, what)
     theirs = class_names_of(everything)
     given = {name: value for name, value in everything.items() if name.startswith(TAKEN)}
     wanted = {name: value for name, value in model.state_dict().items() if name.startswith(TAKEN)}
@@ -88,20 +90,27 @@ def load_encoder(model: nn.Module, path: str) -> None:
         UserError: as :func:`load_pretrained`.
     """
     what = f"--pretrained {path}"
-    given = {name: value for name, value in _read(path, what).items() if name.startswith(ENCODER)}
+    given = {name: value for name, value in load_state(path, what).items() if name.startswith(ENCODER)}
     require_fit(what, given, {k: v for k, v in model.state_dict().items() if k.startswith(ENCODER)})
     model.load_state_dict(given, strict=False)
 
 
-def _read(path: str, what: str) -> Mapping[str, Tensor]:
+def load_state(
+    path: str | Path, what: str, writer: str = "main_pretrain.py writes checkpoints_iic/*.cp"
+) -> Mapping[str, Tensor]:
     """A bare ``state_dict``.
+
+    Args:
+        path: of the file.
+        what: flag and file, for the message.
+        writer: where such files come from, for the message.
 
     Raises:
         UserError: when the file is absent or of another format.
     """
     given = load_torch(path)
     if not isinstance(given, Mapping) or not all(isinstance(value, Tensor) for value in given.values()):
-        raise UserError(f"{what} is not a bare state_dict (main_pretrain.py writes checkpoints_iic/*.cp)")
+        raise UserError(f"{what} is not a bare state_dict ({writer})")
     return given
 
 
@@ -123,5 +132,13 @@ def require_fit(what: str, given: Mapping[str, Tensor], wanted: Mapping[str, Ten
         if given[name].shape != wanted[name].shape
     ]
     if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UserError(f"{what} does not fit this network: {'; '.join(sorted(problems)[:3])}{more}")
+        raise UserError(f"{what} does not fit this network: {first_problems(sorted(problems))}")
+
+
+def first_problems(problems: Sequence[str]) -> str:
+    """The first three and how many more there are, for a message.
+
+    >>> first_problems(["a", "b", "c", "d"])
+    'a; b; c and 1 more'
+    """
+    return "; ".join(problems[:SHOWN]) + (f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else "")
