@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 2**22  # hidden numbers of pairs held at a time: 16 MiB in float32, which a processor can keep near
+CHUNK = 2**22  # hidden numbers of pairs held at a time, 16 MiB in float32; on a GPU, whose launches cost time, 16 times
 
 
 class SimilarityNet(nn.Module):
@@ -15,7 +15,7 @@ class SimilarityNet(nn.Module):
     The first layer is a sum of what either row gives, so that it is computed for n rows and not for n * n pairs.
     BatchNorm always has the statistics of the pairs at hand, as in the published code. All pairs of some rows have as
     mean and variance the sums of what these are for the one row and for the other, so that rows are normalised. The
-    hidden layer of all pairs, n * n * 4D numbers, is never held whole: chunks of CHUNK are computed, and once more
+    hidden layer of all pairs, n * n * 4D numbers, is never held whole: chunks of it are computed, and once more
     where their gradient is needed.
 
     Args:
@@ -49,7 +49,8 @@ class SimilarityNet(nn.Module):
             def score(chunk: Tensor) -> Tensor:
                 return last(relu(chunk[:, None] + one))
 
-            chunks = other.split(max(1, CHUNK // one.numel()))
+            held = CHUNK if one.is_cpu else 16 * CHUNK
+            chunks = other.split(max(1, held // one.numel()))
             return torch.cat(
                 [checkpoint(score, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
             )
