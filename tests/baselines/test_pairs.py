@@ -144,11 +144,24 @@ def test_the_similarity_network_in_chunks_is_that_of_all_pairs_at_once_and_keeps
         logits.square().sum().backward()
         return [logits, *(parameter.grad for parameter in network.parameters())], max(kept)
 
-    whole, _ = logits_and_gradients(7 * 7 * 16)
-    for chunk in (1, 2 * 7 * 16, 3 * 7 * 16):  # rows one by one, and a last chunk that is smaller
+    count = int(rows.sum())
+    whole, _ = logits_and_gradients(count**2 * 16)
+    for chunk in (1, 2 * count * 16, 3 * count * 16):  # rows one by one, and a last chunk that is smaller
         found, kept = logits_and_gradients(chunk)
         torch.testing.assert_close(found, whole)
-        assert kept < 7 * 7 * 16
+        assert kept < count**2 * 16
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 7])
+def test_the_similarity_network_of_some_rows_is_what_a_gpu_computes_for_all(count):
+    network, features, rows = SimilarityNet(4).double(), torch.randn(7, 4).double(), torch.randperm(7) < count
+    pairs = rows[:, None] & rows
+    gradients = []
+    for logits in (network(features, rows), network.of_all(features, rows)):
+        network.zero_grad()
+        (logits[pairs].square().sum() + 0 * logits.sum()).backward()
+        gradients.append([logits[pairs], *(parameter.grad for parameter in network.parameters())])
+    torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize(("method", "loss"), [(kcl, kcl_loss), (mcl, mcl_loss)])

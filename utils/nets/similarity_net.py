@@ -16,7 +16,8 @@ class SimilarityNet(nn.Module):
     BatchNorm always has the statistics of the pairs at hand, as in the published code. All pairs of some rows have as
     mean and variance the sums of what these are for the one row and for the other, so that rows are normalised. The
     hidden layer of all pairs, n * n * 4D numbers, is never held whole: chunks of it are computed, and once more
-    where their gradient is needed.
+    where their gradient is needed. On a CPU only the pairs of the rows that are asked for are computed; to count
+    these rows, a GPU would have to be waited for.
 
     Args:
         num_features: D.
@@ -29,12 +30,19 @@ class SimilarityNet(nn.Module):
         self.last: Any = nn.Sequential(nn.Linear(2 * num_features, hidden), norm, relu, nn.Linear(hidden, 2))
 
     def forward(self, features: Tensor, rows: Tensor) -> Tensor:
-        """Logits (n, n, 2): 1 is "of one class"; the pair (i, j) is [row j, row i].
+        """Logits (n, n, 2): 1 is "of one class"; the pair (i, j) is [row j, row i]. Those of other rows mean nothing.
 
         Args:
             features: (n, D).
-            rows: (n,) boolean, those whose pairs give the statistics.
+            rows: (n,) boolean, those whose pairs are asked for and give the statistics.
         """
+        if not features.is_cpu:
+            return self.of_all(features, rows)
+        of_rows = self.of_all(features[rows], rows[rows])
+        return of_rows.new_zeros(len(rows), len(rows), 2).masked_scatter((rows[:, None] & rows)[..., None], of_rows)
+
+    def of_all(self, features: Tensor, rows: Tensor) -> Tensor:
+        """As called, with the pairs of all rows, whichever give the statistics: its shapes do not depend on them."""
         first, norm, relu, last = self.last
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(first.weight.dtype)
@@ -50,7 +58,7 @@ class SimilarityNet(nn.Module):
                 return last(relu(chunk[:, None] + one))
 
             held = CHUNK if one.is_cpu else 16 * CHUNK
-            chunks = other.split(max(1, held // one.numel()))
+            chunks = other.split(max(1, held // max(1, one.numel())))
             return torch.cat(
                 [checkpoint(score, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
             )
