@@ -10,9 +10,11 @@ import torch
 import torch.distributed as dist
 
 from tests.conftest import ROOT, TINY, free_port, read_table
+from utils import torch_files
 from utils.evaluation import ClusterMetrics
 from utils.methods.disentangler import Disentangler
 from utils.nets.batch_norm import HeadBatchNorm1d, ViewBatchNorm2d, ViewSyncBatchNorm, group_batch_norm
+from utils.training.nonfinite import NAME
 
 
 class Norms(torch.nn.Module):
@@ -162,6 +164,8 @@ class Failing(Discoverer):
         if self.current_epoch == 1 and batch_idx == 1 and self.global_rank == int(rank):
             if fault == "error":
                 raise UserError("this process has a problem")
+            if fault == "nan":
+                return super().training_step(batch, batch_idx) * float("nan")
             os.kill(os.getpid(), 15)
         return super().training_step(batch, batch_idx)
 
@@ -198,3 +202,16 @@ def test_two_processes_stop_and_go_on(tmp_path, rank):
     resumed = run_two(tmp_path, "run", "error 9", "--resume_from_checkpoint", "auto")
     assert resumed.returncode == 0, resumed.stderr
     assert (tmp_path / "run" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(("mode", "code", "told"), [("stop", 3, "error: not finite"), ("skip", 0, "skipped (1 steps)")])
+def test_a_bad_step_of_one_process_is_one_of_both_before_their_gradients_meet(tmp_path, rank, mode, code, told):
+    done = run_two(tmp_path, "run", f"nan {rank}", "--on_nonfinite", mode, "--accumulate_grad_batches", "3")
+    assert done.returncode == code, done.stderr
+    assert (done.stdout + done.stderr).count(told) == 1
+    assert "Traceback" not in done.stderr
+    name = NAME if mode == "stop" else "last.ckpt"
+    state = torch_files.load_torch(tmp_path / "run" / name)["state_dict"]
+    assert all(value.isfinite().all() for value in state.values())

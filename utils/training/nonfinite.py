@@ -20,10 +20,11 @@ STEPS_BETWEEN_LOOKS = 50
 class NonFinite(Callback):
     """Keeps steps with numbers that are not finite from the weights.
 
-    On a CPU every step is looked at. On a GPU the optimizer itself leaves such a step out (the flag by which loss
-    scaling does so), without the host knowing; the host looks every ``STEPS_BETWEEN_LOOKS`` steps, at the end of an
-    epoch and before a checkpoint, and with ``stop`` nothing is learnt from the first such step on until then. Loss
-    scaling decides by itself what is left out: it is shown an infinite gradient, and gets its scale back in the end.
+    On a CPU every step is looked at, by all processes together. On a GPU the optimizer itself leaves such a step out
+    (the flag by which loss scaling does so), without the host knowing; the host looks every ``STEPS_BETWEEN_LOOKS``
+    steps, at the end of an epoch and before a checkpoint, and with ``stop`` nothing is learnt from the first such
+    step on until then. Loss scaling decides by itself what is left out: it is shown an infinite gradient, and gets
+    its scale back in the end.
 
     Args:
         folder: of the run, for the state before the step.
@@ -60,13 +61,13 @@ class NonFinite(Callback):
         else:  # infinite gradients belong to loss scaling, which leaves such steps out by itself
             norm = torch.zeros((), device=pl_module.device)
         values = torch.cat([scalars, norm.double()[None]])  # type: ignore[list-item]
+        if self.on_host:
+            if sum_over_processes(1.0 - values.isfinite().all().double()):
+                self._meet(trainer, pl_module, values)
+            return
         # The gradients of several processes are the same, their losses are not: all have to decide alike.
         decisive = values[-1:] if several_processes() and trainer.scaler is None else values
         bad = ~decisive.isfinite().all()
-        if self.on_host:
-            if bad:
-                self._meet(trainer, pl_module, values)
-            return
         first = bad & ~self.bad
         self.values = values if self.values is None else torch.where(first, values, self.values)
         self.step = torch.where(first, trainer.fit_loop.batch_idx, self.step)
