@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 2**22  # hidden numbers of pairs held at a time, 16 MiB in float32; on a GPU, whose launches cost time, 16 times
+CHUNK = 2**20  # hidden numbers of pairs held at a time, 4 MiB in float32; on a GPU, whose launches cost time, 64 times
 
 
 class SimilarityNet(nn.Module):
@@ -57,7 +57,7 @@ class SimilarityNet(nn.Module):
             def score(chunk: Tensor) -> Tensor:
                 return last(relu(chunk[:, None] + one))
 
-            held = CHUNK if one.is_cpu else 16 * CHUNK
+            held = CHUNK if one.is_cpu else 64 * CHUNK
             chunks = other.split(max(1, held // max(1, one.numel())))
             return torch.cat(
                 [checkpoint(score, chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
