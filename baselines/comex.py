@@ -133,6 +133,11 @@ class Discoverer(discoverer.Discoverer):
         super().on_train_epoch_start()
         self.batch_loss_per_head.zero_()
 
+    def on_validation_epoch_start(self) -> None:
+        if self.choosing:
+            self.batch_loss_per_head.copy_(self.over_processes(self.batch_loss_per_head))
+        super().on_validation_epoch_start()
+
     def predictions(self, images: Tensor) -> dict[str, Tensor]:
         """Logits of one view, both experts added; the best batch-wise head speaks beside the best head."""
         outputs = self.model(images)

@@ -91,7 +91,11 @@ class Discoverer(PairDiscoverer):
         with torch.no_grad():
             centers = centers_of(points, self.hparams["num_unlabeled_classes"], self.hparams["seed"])
             self.model.head_unlab.centers.copy_(self.trainer.strategy.broadcast(centers))
-        self.set_targets(student_t(points, self.model.head_unlab.centers.detach()))
+        self.set_targets(self.assignments(points))
+
+    def assignments(self, points: Tensor) -> Tensor:
+        """Soft assignments (n, U) of points (n, U): the first process's, for running statistics are each one's own."""
+        return self.trainer.strategy.broadcast(student_t(points, self.model.head_unlab.centers.detach()))
 
     def set_targets(self, probs: Tensor) -> None:
         """New targets, from assignments (unlabelled, U)."""
@@ -107,8 +111,7 @@ class Discoverer(PairDiscoverer):
         ensemble = self.hparams["dtc"] == "TEP"
         if epoch < 0 or (epoch % self.hparams["update_interval"] and not ensemble):
             return
-        projected = unlabelled_outputs(self, "projected")
-        probs = student_t(projected, self.model.head_unlab.centers.detach())
+        probs = self.assignments(unlabelled_outputs(self, "projected"))
         if ensemble:
             past = torch.zeros_like(probs) if self.assigned is None else self.assigned.to(probs)
             self.assigned, probs = temporal_ensemble(past, probs, epoch, DECAY)

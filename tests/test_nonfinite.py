@@ -100,3 +100,13 @@ def test_means_leave_out_what_is_not_finite():
     for each in (means, again):
         assert each.compute(lambda values: values) == {"loss": 2.0, "other": 3.0}
         assert each.compute(lambda values: values) == {}
+
+
+def test_means_over_processes_count_the_steps_of_each():
+    sums = []
+    for values in ([1.0, 1.0, 1.0], [5.0, float("nan"), float("nan")]):  # the second has left two out
+        means = EpochMeans()
+        for value in values:
+            means.update({"loss": torch.tensor(value)})
+        found = means.compute(lambda vector: sums.append(vector) or sum(sums))
+    assert found == {"loss": 2.0}

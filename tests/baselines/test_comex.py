@@ -120,6 +120,21 @@ def test_the_best_heads_are_together_and_every_batch_head_is_used_once():
             assert sum(place != head for place, head in enumerate(order)) in (0, 2)
 
 
+def test_the_best_heads_are_those_of_all_processes():
+    class OfTwo(comex.Discoverer):
+        choosing = True
+
+        def over_processes(self, losses):  # the second process has other losses
+            return losses + torch.tensor([0.0, 3.0, 0.0])
+
+    module = OfTwo(**SMALL, num_heads=3)
+    module.loss_per_head.copy_(torch.tensor([2.0, 1.0, 3.0]))
+    module.batch_loss_per_head.copy_(torch.tensor([3.0, 1.0, 2.0]))
+    module.on_validation_epoch_start()
+    assert int(module.best_head) == 0
+    assert module.batch_heads().tolist() == [2, 1, 0]
+
+
 def test_losses_equal_the_loops():
     z, memory = (torch.nn.functional.normalize(torch.randn(n, 3, dtype=torch.float64), dim=1) for n in (4, 5))
     own, theirs = (torch.softmax(torch.randn(n, 2, dtype=torch.float64), dim=1) for n in (4, 5))

@@ -190,10 +190,18 @@ class Discoverer(SelfContained):
         """
         return self.model(images)
 
+    @property
+    def choosing(self) -> bool:
+        """Whether a validation says anew which head is the best; else it is the checkpoint's."""
+        return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+
+    def over_processes(self, losses: Tensor) -> Tensor:
+        """The epoch's losses of each head (H,), summed over processes, so that all choose alike."""
+        return self.trainer.strategy.reduce(losses.clone(), reduce_op="sum")  # type: ignore[return-value]
+
     def on_validation_epoch_start(self) -> None:
-        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:  # else it is the checkpoint's
-            total = self.trainer.strategy.reduce(self.loss_per_head.clone(), reduce_op="sum")
-            self.best_head.copy_(total.argmin())  # equal on all ranks
+        if self.choosing:
+            self.best_head.copy_(self.over_processes(self.loss_per_head).argmin())
         self._best = int(self.best_head)
         self.evaluation.reset()
 

@@ -33,13 +33,13 @@ class EpochMeans:
         """Name -> mean since the last call; starts anew.
 
         Args:
-            reduce: takes the mean of a vector over processes; called once, on all of them.
+            reduce: takes the sum of a vector over processes; called once, on all of them.
         """
         if self._sum is None or self._count is None:
             return {}
-        means = reduce(self._sum / self._count)
+        *sums, count = reduce(torch.cat([self._sum, self._count[None]]))  # processes may have left out other steps
         self._sum = self._count = None
-        return dict(zip(self.names, means, strict=True))
+        return {name: total / count for name, total in zip(self.names, sums, strict=True)}
 
     def state(self) -> dict[str, Tensor]:
         """Name -> sum of the epoch so far, and the number of steps as ``""``; empty at the start of an epoch."""
@@ -60,5 +60,5 @@ def log_epoch(module: pl.LightningModule, means: EpochMeans, learning_rate: floa
 
     Reduced here and not by ``log_dict``, whose reduction runs when a metric is read, which rank 0 alone may do.
     """
-    reduced = means.compute(lambda values: module.trainer.strategy.reduce(values, reduce_op="mean"))
+    reduced = means.compute(lambda values: module.trainer.strategy.reduce(values, reduce_op="sum"))
     module.log_dict(reduced | {"lr": torch.tensor(learning_rate)})

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from utils import torch_files
-from utils.distributed import say, several_processes, sum_over_processes
+from utils.distributed import gather_over_processes, say, several_processes, sum_over_processes
 from utils.errors import NonFiniteError
 
 NAME = "nonfinite.ckpt"
@@ -99,9 +99,11 @@ class NonFinite(Callback):
         """Whether any process has met such a step on its GPU; all of them ask at the same steps."""
         if self.on_host or not hasattr(self, "bad"):
             return
-        if sum_over_processes(self.bad.double()).item():
+        met = gather_over_processes(torch.stack([self.bad.long(), self.step, self.skipped])).tolist()  # the one wait
+        if any(bad for bad, _, _ in met):
             self.bad.zero_()
-            self._tell(trainer, pl_module, self.values, int(self.step), int(self.skipped))
+            step = next(step for bad, step, _ in met if bad)
+            self._tell(trainer, pl_module, self.values, step, max(count for _, _, count in met))
             self.skipped.zero_()
         _copy(self.kept, self._running())
 
@@ -119,20 +121,24 @@ class NonFinite(Callback):
     def _tell(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, values: Tensor | None, step: int, count: int
     ) -> None:
+        """Of the process that met it; all of them are here."""
+        assert values is not None
+        everyone = gather_over_processes(values)
+        rank = _first_wrong(everyone)
         names = [*pl_module.means.names, "gradient norm"]  # type: ignore[union-attr, misc]
-        numbers = dict(zip(names, [] if values is None else values.tolist(), strict=False))
+        numbers = dict(zip(names, everyone[rank].tolist(), strict=True))
         wrong = [name for name, number in numbers.items() if not math.isfinite(number)]
         shown = ", ".join(f"{name} {number:.4g}" for name, number in numbers.items())
         message = (
             f"not finite in epoch {trainer.current_epoch + 1}, step {step + 1}: "
-            f"{', '.join(wrong) or 'on another process'} ({shown}; learning rate {pl_module.lr:.4g})"
+            f"{', '.join(wrong)} ({shown}; learning rate {pl_module.lr:.4g})"
         )
         if self.mode == "skip":
             say(f"warning: {message}; skipped ({count} steps)")
             return
-        rank = trainer.global_rank
         loader: Any = trainer.train_dataloader
-        indices = loader.batch_rows(trainer.current_epoch, step).tolist()
+        rows = loader.batch_rows(trainer.current_epoch, step).to(pl_module.device)
+        indices = gather_over_processes(rows)[rank].tolist()
         _copy(self._running(), self.kept)
         if trainer.scaler is not None and not self.on_host and not several_processes():
             trainer.scaler.update(self.scale)
@@ -140,7 +146,17 @@ class NonFinite(Callback):
         where = {"epoch": trainer.current_epoch, "step": step, "rank": rank, "indices": indices, "values": numbers}
         if trainer.is_global_zero:
             torch_files.save_torch(self.path, checkpoint | {"nonfinite": where})
+        trainer.strategy.barrier("nonfinite")  # the end of one process ends the others
         raise NonFiniteError(f"{message}; the batch's indices and the state before it are in {self.path}")
+
+
+def _first_wrong(everyone: Tensor) -> int:
+    """The first process whose losses (processes, numbers) are not finite, or its gradient, which may be that of all."""
+    finite = everyone.isfinite()
+    for found in (finite[:, :-1].all(dim=1).tolist(), finite[:, -1].tolist()):
+        if not all(found):
+            return found.index(False)
+    return 0
 
 
 def _runs_on_host(pl_module: pl.LightningModule) -> bool:
