@@ -149,6 +149,7 @@ class NCDDataModule(ImageDataModule):
                 self.contents = _contents(read, subsets)
             self._ready = True
         self._check_batch_size()
+        self._check_evaluated([len(self.evaluation_rows(name)[1]) for name in self.dataloader_mapping.values()])
         self._check_memory()
 
     def _keep(self, source: ImageArrays | ImageFiles, subsets: Subsets) -> None:

@@ -126,6 +126,7 @@ class ContrastiveDataModule(ImageDataModule):
             self._ready = True
         if stage != "validate":
             check_batch_size(self.batch_size, self._place()["world_size"], len(self.images), half_batches=False)
+            self._check_evaluated([len(self.rows)])
             check_memory(self.batch_size, [self.spec.large.size] * 2)
 
     def describe(self) -> list[str]:

@@ -1,11 +1,13 @@
 """What the datamodules share: when and where their loaders run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from utils.data.containers import SourceRequest
+from utils.data.selection import check_evaluated
 from utils.data.sources.readers import prepare_source
 
 
@@ -18,10 +20,9 @@ class ImageDataModule(pl.LightningDataModule):
         request: the source.
     """
 
-    allow_zero_length_dataloader_with_multiple_devices = True  # fewer images of a kind than processes
-
     def __init__(self, request: SourceRequest) -> None:
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # fewer images of a kind than processes
         self.request = request
         self.epoch = 0
         self._ready = False
@@ -36,6 +37,11 @@ class ImageDataModule(pl.LightningDataModule):
         if alone_on is not None or trainer is None:
             return {"rank": 0, "world_size": 1, "device": torch.device(alone_on or "cpu")}
         return {"rank": trainer.global_rank, "world_size": trainer.world_size, "device": trainer.strategy.root_device}
+
+    def _check_evaluated(self, counts: Sequence[int]) -> None:
+        """As :func:`utils.data.selection.check_evaluated`, where a trainer evaluates at all."""
+        if self.trainer is not None and self.trainer.limit_val_batches:
+            check_evaluated(counts, self.trainer.world_size)
 
     def _current_epoch(self) -> int:
         return self.epoch if self.trainer is None else self.trainer.current_epoch

@@ -184,6 +184,25 @@ def check_batch_size(batch_size: int, world_size: int, num_images: int, half_bat
         )
 
 
+def check_evaluated(counts: Sequence[int], world_size: int) -> None:
+    """Whether every process evaluates an image, if any does: the others would wait for ever for one that has none.
+
+    Args:
+        counts: images of each evaluation loader, over all processes.
+        world_size: number of processes.
+
+    Raises:
+        UserError: if not, with both numbers.
+    """
+    most = max(counts)
+    if 0 < most < world_size:
+        images = "1 image" if most == 1 else f"{most} images"
+        raise UserError(
+            f"{world_size} processes but {images} for evaluation, and each process needs one: choose at most {most} "
+            "(--gpus, --num_processes, --num_nodes), or evaluate more images"
+        )
+
+
 def check_memory(batch_size: int, sides: Sequence[int]) -> None:
     """Whether the views of one batch, in float32, can be in memory at all.
 
