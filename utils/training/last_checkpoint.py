@@ -11,7 +11,7 @@ from torch import Tensor
 
 from utils.distributed import gather_over_processes, say
 from utils.training.loggers import CSVLogger
-from utils.training.signals import Consensus, Interruptions
+from utils.training.signals import Consensus, Interruptions, Stopped
 
 
 class LastCheckpoint(Checkpoint):
@@ -91,7 +91,7 @@ class LastCheckpoint(Checkpoint):
                 f"stopped by {signal.Signals(number).name} after step {step} of epoch {trainer.current_epoch + 1}; "
                 f"{goes_on}"
             )
-            raise SystemExit(128 + number)
+            raise Stopped(128 + number)
 
     @staticmethod
     def _evaluate_last_epoch(trainer: pl.Trainer) -> None:

@@ -15,6 +15,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 SECONDS = 2.0  # between two answers of `Consensus`, about
 
 
+class Stopped(SystemExit):
+    """A signal has ended the run, on all its processes after the same step."""
+
+
 class Interruptions:
     """Remembers the first signal, for the training loop to end at the next step; a second one ends at once.
 
