@@ -1,4 +1,7 @@
-"""How two processes on the CPU end: with the right exit code however long the first takes to leave, and together."""
+"""How two processes on the CPU end: with the right exit code however long the first takes to leave, and together.
+
+Of two machines that are started by hand too.
+"""
 
 import os
 import signal
@@ -7,8 +10,11 @@ import subprocess
 import sys
 
 import pytest
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from tests.conftest import ROOT, TINY, free_port
+from tests.test_machines import ALONE, MAIN, words_of
+from utils.distributed import RANKS, take_rank
 
 SECONDS_TO_LEAVE = 12.0  # of the first process, as an upload may take: Lightning looks for ended children every 5
 FAULTY = """
@@ -87,3 +93,41 @@ def test_a_first_process_that_cannot_open_its_port_ends_both(tmp_path):
         code, messages = run_two(tmp_path, MASTER_PORT=str(port))
     assert code == 1
     assert "EADDRINUSE" in messages
+
+
+@pytest.mark.parametrize(
+    ("environment", "num_nodes", "rank"),
+    [
+        ({"NODE_RANK": "2"}, 3, 8),
+        ({"GROUP_RANK": "1"}, 3, 4),
+        ({}, 3, 0),
+        ({"NODE_RANK": "2"}, 1, 0),
+        ({"NODE_RANK": "2", "LOCAL_RANK": "0"}, 3, 0),
+    ],
+)
+def test_the_rank_of_a_machine_that_is_started_by_hand(monkeypatch, environment, num_nodes, rank):
+    for name in (*RANKS, "NODE_RANK", "GROUP_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    take_rank(num_nodes, 4 * num_nodes)
+    assert rank_zero_only.rank == rank
+
+
+@pytest.mark.slow
+def test_two_machines_that_are_started_by_hand_train_to_the_end(tmp_path):
+    command = [sys.executable, MAIN, *words_of(tmp_path, "run", "--max_epochs", "2", "--num_nodes", "2")]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    machines = [
+        subprocess.Popen(command, cwd=ROOT, env=os.environ | ALONE | meeting | {"NODE_RANK": str(number)}, **pipes)
+        for number in range(2)
+    ]
+    try:
+        said = [machine.communicate(timeout=140) for machine in machines]
+    finally:
+        for machine in machines:
+            machine.kill()
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert [out.count("epoch 2/2") for out, _ in said] == [1, 0]

@@ -1,11 +1,29 @@
 """Sums and lists over processes, for what is computed on the batch of all of them; one process alone needs neither."""
 
+import os
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # in which Lightning finds a process's rank
+
+
+def take_rank(num_nodes: int, processes: int) -> None:
+    """Tell a process that was started by hand which one of several machines it is on.
+
+    Lightning asks NODE_RANK when there is a Trainer; until then the first process of every machine would take itself
+    for the first of all, and the run's folder for its own.
+
+    Args:
+        num_nodes: machines.
+        processes: on all of them.
+    """
+    if num_nodes > 1 and not any(name in os.environ for name in RANKS):
+        machine = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", 0)))
+        rank_zero_only.rank = machine * (processes // num_nodes)
 
 
 def several_processes() -> bool:

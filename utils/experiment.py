@@ -20,7 +20,7 @@ from utils.data.dead_workers import told_of_dead_workers
 from utils.data.discovery_datamodule import NCDDataModule
 from utils.data.features.datamodule import FeatureDataModule
 from utils.devices import count_processes, require_devices, require_launcher, torch_device
-from utils.distributed import say
+from utils.distributed import say, take_rank
 from utils.errors import UserError
 from utils.files import remove_unfinished
 from utils.inference.evaluate_checkpoint import write_discovery_report
@@ -102,7 +102,9 @@ def _fit(
     started = time.monotonic()
     silence_lightning()
     require_devices(args.gpus, args.num_processes)
-    require_launcher(args.num_nodes, count_processes(args.gpus, args.num_processes, args.num_nodes))
+    processes = count_processes(args.gpus, args.num_processes, args.num_nodes)
+    require_launcher(args.num_nodes, processes)
+    take_rank(args.num_nodes, processes)
     for remark in remarks(vars(args)):
         say(f"warning: {remark}")
     folder = run_folder(args, stage)
