@@ -23,7 +23,7 @@ def take_rank(num_nodes: int, processes: int) -> None:
     """
     if num_nodes > 1 and not any(name in os.environ for name in RANKS):
         machine = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", 0)))
-        rank_zero_only.rank = machine * (processes // num_nodes)
+        rank_zero_only.rank = machine * (processes // num_nodes)  # type: ignore[attr-defined]
 
 
 def several_processes() -> bool:
