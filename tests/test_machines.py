@@ -13,9 +13,9 @@ from getpass import getuser
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.conftest import ROOT, TINY, free_port
+from tests.test_stopping import assert_same_run
 
 MAIN = "main_discover_inter_intra.py"
 ALONE = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}  # of each process
@@ -26,18 +26,6 @@ SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 def words_of(folder, name, *flags):
     words = [*TINY["common"], *TINY["discover"], "--gpus", "0", "--distributed_backend", "ddp", "--batch_size", "16"]
     return [*words, "--log_dir", str(folder), "--run_name", name, *flags]
-
-
-def assert_same_run(first, second):
-    """The same metrics, weights, buffers and momentum, bit for bit."""
-    assert (first / "metrics.csv").read_text() == (second / "metrics.csv").read_text()
-    one, other = (torch.load(path / "last.ckpt", weights_only=True) for path in (first, second))
-    assert one["state_dict"].keys() == other["state_dict"].keys()
-    for name, value in one["state_dict"].items():
-        assert torch.equal(value, other["state_dict"][name]), name
-    momenta = [[row["momentum_buffer"] for row in run["optimizer_states"][0]["state"].values()] for run in (one, other)]
-    assert momenta[0]
-    assert all(torch.equal(mine, theirs) for mine, theirs in zip(*momenta, strict=True))
 
 
 @pytest.mark.slow
