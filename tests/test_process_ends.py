@@ -3,11 +3,13 @@
 Of two machines that are started by hand too.
 """
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
@@ -131,3 +133,21 @@ def test_two_machines_that_are_started_by_hand_train_to_the_end(tmp_path):
             machine.kill()
     assert [machine.returncode for machine in machines] == [0, 0], said
     assert [out.count("epoch 2/2") for out, _ in said] == [1, 0]
+
+
+@pytest.mark.slow
+def test_a_machine_that_waits_for_another_ends_at_a_signal(tmp_path):
+    command = [sys.executable, MAIN, *words_of(tmp_path, "run", "--max_epochs", "2", "--num_nodes", "2")]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "NODE_RANK": "0"}
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | ALONE | meeting, stdout=subprocess.PIPE) as machine:
+        assert machine.stdout.readline() == b"machine   0 of 0 to 1; training begins when all are there\n"
+        try:
+            while True:  # until it waits
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(meeting["MASTER_PORT"]))):
+                    break
+                time.sleep(0.2)
+            machine.terminate()
+            assert machine.wait(timeout=60) == 143
+        finally:
+            machine.kill()
+    assert not list((tmp_path / "run").glob("*.ckpt"))

@@ -1,5 +1,6 @@
 """What is out of range is one line before any work; what memory refuses is one with the size that was asked for."""
 
+import os
 import warnings
 from argparse import Namespace
 
@@ -124,7 +125,7 @@ def discover(tmp_path, *flags):
     ],
 )
 def test_what_no_machine_can_run(monkeypatch, tmp_path, flags, message):
-    for name in devices.LAUNCHED:
+    for name in (*devices.LAUNCHED, *devices.BY_HAND):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match=message) as error:
         discover(tmp_path, *flags)
@@ -132,9 +133,34 @@ def test_what_no_machine_can_run(monkeypatch, tmp_path, flags, message):
     assert not (tmp_path / "logs").exists()
 
 
-def test_a_launcher_is_taken_at_its_word(monkeypatch):
+def test_processes_of_torchrun_that_are_not_those_that_train_are_refused(monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    devices.require_launcher(4)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    devices.require_launcher(2, 4)
+    with pytest.raises(UserError, match="torchrun started 4 processes but 1 would train together"):
+        devices.require_launcher(1, 1)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(UserError, match="torchrun started 1 processes but 2 would train together"):
+        devices.require_launcher(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"MASTER_ADDR": "127.0.0.1"}, "without launcher: MASTER_PORT and NODE_RANK missing"),
+        ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "NODE_RANK": "2"}, "NODE_RANK is '2' .* from 0 to 1"),
+        ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "NODE_RANK": "abc"}, "NODE_RANK is 'abc'"),
+    ],
+)
+def test_machines_that_would_not_meet_are_refused(monkeypatch, environment, message):
+    for name in (*devices.LAUNCHED, *devices.BY_HAND):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message):
+        devices.require_launcher(2, 2)
+    monkeypatch.setattr(os, "environ", os.environ | {"MASTER_ADDR": "a", "MASTER_PORT": "1", "NODE_RANK": "1"})
+    devices.require_launcher(2, 2)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +182,7 @@ def test_tasks_of_slurm_that_are_not_the_processes_are_refused(monkeypatch, job,
     devices.require_launcher(1, processes)  # Lightning starts its processes itself there
     monkeypatch.delenv("SLURM_JOB_NAME")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
     devices.require_launcher(2, processes)
 
 

@@ -10,10 +10,10 @@ from utils.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-LAUNCHED = (  # by torchrun, SLURM, LSF, Open MPI, MPICH; or by hand
+LAUNCHED = (  # by torchrun, SLURM, LSF, Open MPI, MPICH
     *("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "LSB_JOBID", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"),
-    "MASTER_ADDR",
 )
+BY_HAND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 
 
 def cores() -> int:
@@ -102,12 +102,35 @@ def require_launcher(num_nodes: int, processes: int = 1) -> None:
         UserError: saying how such a run is started.
     """
     if num_nodes > 1 and not any(name in os.environ for name in LAUNCHED):
-        raise UserError(
-            f"--num_nodes {num_nodes} but this process was started alone and would wait for the others for ever: start "
-            "it on each machine with torchrun or srun (docs/scaling.md), or set MASTER_ADDR, MASTER_PORT and NODE_RANK"
-        )
+        _require_meeting(num_nodes)
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         _require_tasks(processes)
+        return
+    started = int(os.environ.get("WORLD_SIZE", processes))
+    if started != processes:
+        raise UserError(
+            f"torchrun started {started} processes but {processes} would train together: --gpus (without GPUs "
+            "--num_processes) has to be --nproc-per-node, and --num_nodes has to be --nnodes (docs/scaling.md)"
+        )
+
+
+def _require_meeting(num_nodes: int) -> None:
+    """Refuse machines that are started by hand and not told where they meet, or which of them this is."""
+    missing = [name for name in BY_HAND if name not in os.environ]
+    if len(missing) == len(BY_HAND):
+        raise UserError(
+            f"--num_nodes {num_nodes} but this process was started alone and would wait for the others for ever: start "
+            f"it on each machine with torchrun or srun (docs/scaling.md), or set {', '.join(BY_HAND[:-1])} and "
+            f"{BY_HAND[-1]}"
+        )
+    if missing:
+        raise UserError(f"--num_nodes {num_nodes} without launcher: {' and '.join(missing)} missing (docs/scaling.md)")
+    machines = [str(number) for number in range(num_nodes)]
+    if os.environ["NODE_RANK"] not in machines:
+        raise UserError(
+            f"NODE_RANK is '{os.environ['NODE_RANK']}' but must be from 0 to {num_nodes - 1}, one for each of the "
+            "machines of --num_nodes"
+        )
 
 
 def _require_tasks(processes: int) -> None:

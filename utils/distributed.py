@@ -24,6 +24,8 @@ def take_rank(num_nodes: int, processes: int) -> None:
     if num_nodes > 1 and not any(name in os.environ for name in RANKS):
         machine = int(os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", 0)))
         rank_zero_only.rank = machine * (processes // num_nodes)  # type: ignore[attr-defined]
+        if "NODE_RANK" in os.environ:
+            print(f"machine   {machine} of 0 to {num_nodes - 1}; training begins when all are there", flush=True)
 
 
 def several_processes() -> bool:

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import AdvancedProfiler, SimpleProfiler
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from utils import cli
@@ -41,7 +42,7 @@ from utils.training.last_checkpoint import LastCheckpoint
 from utils.training.lightning_messages import silence_lightning
 from utils.training.loggers import CSVLogger, wandb_logger
 from utils.training.nonfinite import NonFinite
-from utils.training.signals import Interruptions
+from utils.training.signals import Interruptions, heeding_signals
 from utils.training.throughput import Throughput
 
 
@@ -214,6 +215,10 @@ def _trainer(
     )
     # A signal is handled between two steps; Lightning's handlers send messages from wherever one arrives.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    strategy = trainer.strategy
+    if args.num_nodes > 1 and isinstance(strategy, DDPStrategy):
+        meet = heeding_signals(strategy.setup_distributed, strategy.root_device)
+        strategy.setup_distributed = meet  # type: ignore[method-assign]
     return trainer
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -35,3 +36,10 @@ class LinearWarmupCosineLR(LambdaLR):
             )
 
         super().__init__(optimizer, [factor(group["lr"]) for group in optimizer.param_groups])
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at the rate of this schedule; the saved one may be of another length."""
+        super().load_state_dict(state_dict)
+        self._last_lr = [base * law(self.last_epoch) for base, law in zip(self.base_lrs, self.lr_lambdas, strict=True)]
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate

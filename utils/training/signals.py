@@ -3,8 +3,9 @@
 import contextlib
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import torch
@@ -48,6 +49,35 @@ class Interruptions:
             raise SystemExit(128 + number)
         else:
             self.received = number
+
+
+def heeding_signals(wait: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """The same wait in a thread, so that signals are handled: Python handles none while it is inside another library.
+
+    Args:
+        wait: a function that may wait for long, as for a process that does not come.
+        device: current device of the thread.
+    """
+
+    def heeding() -> None:
+        errors: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                if device.type == "cuda":
+                    torch.cuda.set_device(device)
+                wait()
+            except BaseException as error:  # raised below
+                errors.append(error)
+
+        thread = threading.Thread(target=work, name="wait", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
+        if errors:
+            raise errors[0]
+
+    return heeding
 
 
 class Consensus:

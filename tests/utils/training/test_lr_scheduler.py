@@ -37,3 +37,21 @@ def test_scheduler_sets_the_learning_rate_of_the_optimizer(golden):
 def test_edges(epoch, warmup, expected):
     lr = warmup_cosine_lr(epoch, base_lr=1.0, min_lr=0.0, warmup_epochs=warmup, max_epochs=10)
     assert lr == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("longer", [4, 8])
+def test_a_longer_schedule_goes_on_at_its_own_rate(longer):
+    """What was saved at the end of a schedule is the rate of its end."""
+
+    def schedule(max_epochs):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+        return optimizer, LinearWarmupCosineLR(optimizer, warmup_epochs=0, max_epochs=max_epochs, min_lr=0.0)
+
+    (first, short), (second, long) = schedule(4), schedule(longer)
+    for _ in range(4):
+        first.step()
+        short.step()
+    second.load_state_dict(first.state_dict())
+    long.load_state_dict(short.state_dict())
+    expected = warmup_cosine_lr(4, base_lr=0.3, min_lr=0.0, warmup_epochs=0, max_epochs=longer)
+    assert second.param_groups[0]["lr"] == long.get_last_lr()[0] == pytest.approx(expected)
