@@ -67,7 +67,7 @@ def estimates(args: argparse.Namespace, split: str, seed: int, names: list[str])
         rows.append(
             {
                 **{"split": split, "estimator": name, "seed": seed, "truth": novel, "found": estimate.number},
-                **{"low": estimate.low, "high": estimate.high},
+                **{"low": estimate.near[0], "high": estimate.near[-1]},
                 **{"relative error": abs(estimate.number - novel) / novel, "CPU, s": time.process_time() - begun},
             }
         )

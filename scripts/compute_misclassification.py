@@ -17,15 +17,16 @@ def main(args) -> None:
     """Match, print, save."""
     from utils.errors import printable
     from utils.files import csv_text, write_text
-    from utils.inference.discovery_checkpoint import collected, figures_folder
-    from utils.report.clusters import misclassified, pair_sheets, save_sheets
+    from utils.inference.discovery_checkpoint import collected, figures_folder, require_figures
+    from utils.report.clusters import PAIR_SHEETS, misclassified, misclassified_files, pair_sheets, save_sheets
 
+    require_figures(args, misclassified_files())
     found, folder = collected(args), figures_folder(args)
     total, rows = found.agnostic_table.sum(), misclassified(found)
     sheets = pair_sheets(found)
     write_text(folder / "misclassified.csv", csv_text(rows[0], rows[1:]))
     if sheets:
-        save_sheets(sheets, folder, "confused-pairs")
+        save_sheets(sheets, folder, PAIR_SHEETS)
     print("\n".join(printable(sheet.title) for sheet in sheets))
     print(f"{len(rows) - 1:,} of {total:,} {found.judged_text} are wrong: {folder / 'misclassified.csv'}")
 

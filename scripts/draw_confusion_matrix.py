@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def main(args) -> None:
     """Draw and save."""
-    from utils.inference.discovery_checkpoint import collected, figures_folder
-    from utils.report.figures import confusions, save_drawings
+    from utils.inference.discovery_checkpoint import collected, figures_folder, require_figures
+    from utils.report.figures import confusion_files, confusions, save_drawings
 
+    require_figures(args, confusion_files())
     save_drawings(confusions(collected(args)), figures_folder(args), args.checkpoint)
 
 

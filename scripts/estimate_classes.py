@@ -3,7 +3,7 @@
 
     python scripts/estimate_classes.py --checkpoint checkpoints_iic/pretrain-resnet18-digits-5_5.cp --dataset digits
 
-Prints the criterion over the candidates, the best one and the range that can hardly be told from it, and leaves
+Prints the criterion over the candidates, the best one and those that can hardly be told from it, and leaves
 estimate.csv and estimate.png in logs/estimate-<weights>-<dataset>/ (--comment makes another folder). --estimator
 chooses the method; docs/unknown-classes.md compares them. --num_unlabeled_classes is not looked at.
 """

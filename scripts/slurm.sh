@@ -22,6 +22,10 @@ if [[ $1 == *.py && " $* " != *" --comment"[\ =]* && " $* " != *" --run_name"[\ 
   echo "error: --comment or --run_name is needed: by it the next turn finds this one's checkpoint" >&2
   exit 2
 fi
+if [[ -z ${SLURM_JOB_ID:-} ]]; then
+  echo "error: this is no job of SLURM; submit it with sbatch, as in sbatch --ntasks-per-node=1 scripts/slurm.sh $*" >&2
+  exit 2
+fi
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source scripts/common.sh
 

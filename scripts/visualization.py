@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def main(args) -> None:
     """Draw and save."""
-    from utils.inference.discovery_checkpoint import collected, figures_folder
-    from utils.report.figures import features, save_drawings
+    from utils.inference.discovery_checkpoint import collected, figures_folder, require_figures
+    from utils.report.figures import features, features_files, save_drawings
 
+    require_figures(args, features_files())
     save_drawings(features(collected(args)), figures_folder(args), args.checkpoint)
 
 

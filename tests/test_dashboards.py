@@ -130,6 +130,17 @@ def test_the_workspace_has_the_panels_and_folds_seeds(made):
     assert [panel["mediaKeys"] for panel in panels if "mediaKeys" in panel] == [["confusion"], ["curves"]]
 
 
+def test_a_workspace_replaces_an_older_one_and_nothing_else(made, tmp_path):
+    args = argparse.Namespace(entity="team", project="IIC", name="name", out=tmp_path / "w.json")
+    for _ in range(2):
+        WORKSPACE["main"](args)
+    for text in ("my own", '{"entity": "mine"}', "[]"):
+        args.out.write_text(text)
+        with pytest.raises(UserError, match=r"w\.json is there already and is no older workspace .*choose another$"):
+            WORKSPACE["main"](args)
+        assert args.out.read_text() == text
+
+
 def test_keys_of_panels_are_those_that_a_run_logs(tiny_run):
     with open(tiny_run[0] / "metrics.csv", newline="") as file:
         logged = set(next(csv.reader(file))) | {"images_per_second", "mse_loss", "val/acc"}

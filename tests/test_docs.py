@@ -193,6 +193,41 @@ def test_make_targets_that_are_named_exist():
 # The worked examples are run
 
 
+def worked_files():
+    """Place -> what is there when the worked examples have been followed, but for what they add to a table."""
+    function, test, main = blocks(ROOT / "docs" / "adding-a-constraint.md", "python")
+    _, _, reader = blocks(ROOT / "docs" / "adding-a-dataset.md", "python")
+    (method,) = blocks(ROOT / "CONTRIBUTING.md", "python")
+    constraints = (ROOT / "utils" / "losses" / "constraints.py").read_text()
+    return {
+        "utils/losses/constraints.py": f"{constraints}\n\n{function}",
+        "tests/utils/losses/test_spread.py": f"import torch\n\nfrom utils.losses import novel_spread\n\n\n{test}",
+        "main_discover_spread.py": main,
+        "utils/data/sources/fashion_mnist.py": reader,
+        "baselines/spread.py": method,
+    }
+
+
+@pytest.mark.parametrize("place", worked_files())
+@pytest.mark.parametrize("command", ["check", "format --check"])
+def test_the_worked_examples_pass_the_linter(place, command):
+    words = [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "--stdin-filename", place, "-"]
+    done = subprocess.run(words, cwd=ROOT, input=worked_files()[place], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_worked_examples_have_the_right_types(tmp_path):
+    for name in ("utils", "baselines"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for place, text in worked_files().items():
+        if place.startswith(("utils", "baselines")):
+            (tmp_path / place).write_text(text)
+    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_worked_constraint(monkeypatch):
     import utils.losses
     from utils.losses import constraints

@@ -192,11 +192,14 @@ def test_a_job_of_slurm_is_requeued_and_ends_as_if_nothing_had_happened(slurm, t
         ([], "error: '' is no main and no script below"),
         (["main_absent.py"], "error: 'main_absent.py' is no main and no script below"),
         ([MAIN, "--dataset", "digits"], "error: --comment or --run_name is needed"),
+        ([MAIN, "--comment", "c"], "error: this is no job of SLURM; submit it with sbatch, as in sbatch"),
     ],
 )
 def test_the_script_refuses_what_could_not_go_on(words, message):
-    done = subprocess.run(["bash", "scripts/slurm.sh", *words], cwd=ROOT, capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stdout) == (2, "")
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    command = ["bash", "scripts/slurm.sh", *words]
+    done = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(message)
 
 

@@ -135,10 +135,11 @@ def test_a_known_class_with_the_name_of_a_cluster(tmp_path):
 @pytest.mark.parametrize(
     ("estimate", "words"),
     [
-        (Estimate(2, 2, 2, {2: 0.5}), "it is the only number that was tried: raise --max_unlabeled_classes"),
-        (Estimate(3, 3, 3, {2: 0, 3: 1, 4: 0}), "of 2 to 4 no other comes near by this criterion"),
-        (Estimate(4, 3, 4, {2: 0, 3: 1, 4: 1}), "3 to 4 are nearly as good; it is the largest number that was tried"),
-        (Estimate(2, 2, 3, {2: 1, 3: 1, 4: 0}), "2 to 3 are nearly as good; it is the smallest number that was tried"),
+        (Estimate(2, (2,), {2: 0.5}), "it is the only number that was tried: raise --max_unlabeled_classes"),
+        (Estimate(3, (3,), {2: 0, 3: 1, 4: 0}), "of 2 to 4 no other comes near by this criterion"),
+        (Estimate(4, (3, 4), {2: 0, 3: 1, 4: 1}), "nearly as good: 3; it is the largest number that was tried"),
+        (Estimate(2, (2, 3), {2: 1, 3: 1, 4: 0}), "nearly as good: 3; it is the smallest number that was tried"),
+        (Estimate(4, (2, 4, 5), {2: 1, 3: 0, 4: 1, 5: 1, 6: 0}), "nearly as good: 2, 5"),
     ],
 )
 def test_how_sure_an_estimate_is(estimate, words):

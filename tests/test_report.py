@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 from utils import cli
 from utils.cli.settings import RECORDED
 from utils.data import get_datamodule
+from utils.errors import UserError
 from utils.evaluation.metrics import cluster_acc
 from utils.inference.discovery_checkpoint import load_discoverer
 from utils.report import clusters, figures
@@ -184,7 +185,8 @@ def test_the_scripts_draw_from_a_checkpoint(script, tiny_run, found, tmp_path, m
     monkeypatch.setattr(discovery_checkpoint, "collected", lambda args: found)
     out = ["--out", str(tmp_path / "out"), "--data_dir", str(tmp_path)]
     args = cli.parse("figures", ["--checkpoint", str(tiny_run[0] / "last.ckpt"), *out])
-    importlib.import_module(script).main(args)
+    for _ in range(2):  # an older figure of its own is replaced
+        importlib.import_module(script).main(args)
     made = {path.name for path in (tmp_path / "out").iterdir()}
     expected = {
         "visualization": {f"features.{kind}" for kind in ("pdf", "png", "csv")},
@@ -194,6 +196,14 @@ def test_the_scripts_draw_from_a_checkpoint(script, tiny_run, found, tmp_path, m
     assert made == expected[script]
     assert str(tmp_path / "out") in capsys.readouterr().out
     assert all(Image.open(path).width > 300 for path in (tmp_path / "out").glob("*.png"))
+    monkeypatch.setattr(discovery_checkpoint, "collected", lambda args: pytest.fail("work began"))
+    for path in (tmp_path / "out").iterdir():
+        before = path.read_bytes()
+        path.write_text("my own\n")
+        with pytest.raises(UserError, match=rf"{path.name} is there already and is no older .*choose another$"):
+            importlib.import_module(script).main(args)
+        assert path.read_text() == "my own\n"
+        path.write_bytes(before)
 
 
 def test_a_checkpoint_s_own_data_are_collected(tiny_run, found):

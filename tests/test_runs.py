@@ -193,7 +193,8 @@ def test_the_last_epoch_is_always_evaluated(tmp_path):
 def test_fast_dev_run_leaves_an_empty_folder_and_compile_is_of_what_is_trained(tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr(experiment, "compile_step", compiled.append)
-    trainer = tiny_discovery(tmp_path, "--fast_dev_run", "--compile", discoverer=Baseline)
+    monkeypatch.setattr(experiment, "wandb_logger", lambda *args: pytest.fail("a run on W&B"))
+    trainer = tiny_discovery(tmp_path, "--fast_dev_run", "--compile", "--wandb", discoverer=Baseline)
     assert trainer.global_step == 1
     assert list((tmp_path / "logs" / "run").iterdir()) == []
     assert compiled == [trainer.lightning_module]

@@ -192,7 +192,8 @@ def _trainer(
     if settings.pop("sync_batchnorm"):
         plugins.append(ViewSyncBatchNorm())
     loggers: list[Logger] = [CSVLogger(folder, resume=resume is not None)]
-    if getattr(args, "wandb", getattr(args, "use_wandb", False)):  # the two families of mains name it differently
+    wanted = getattr(args, "wandb", getattr(args, "use_wandb", False))  # the two families of mains name it differently
+    if wanted and not args.fast_dev_run:
         loggers += wandb_logger(folder, args.project, args.entity, args.offline, resume is not None, labels)
     trainer = pl.Trainer(
         **settings,

@@ -35,6 +35,12 @@ def table_with(*columns: str) -> Own:
     return Own("table", lambda path: _beginning(path).startswith(header))
 
 
+def table_beginning(column: str) -> Own:
+    """Tables that have this first column; the others are named by the data."""
+    header = f"{column},".encode()
+    return Own("table", lambda path: _beginning(path).startswith(header))
+
+
 def _is_metrics(path: Path) -> bool:
     try:
         content = json.loads(path.read_bytes())
@@ -45,8 +51,14 @@ def _is_metrics(path: Path) -> bool:
     )
 
 
+def _is_document(path: Path) -> bool:
+    content = path.read_bytes()  # Matplotlib signs at the end, Pillow at the beginning
+    return content.startswith(b"%PDF") and (b"Matplotlib" in content or b"created by Pillow" in content)
+
+
 METRICS = Own("file of metrics", _is_metrics)
 FIGURE = Own("figure", lambda path: _beginning(path).startswith(PNG) and b"Matplotlib" in _beginning(path))
+DOCUMENT = Own("document", _is_document)
 PAGE = Own("report", lambda path: b'http-equiv="Content-Security-Policy"' in _beginning(path))
 NETWORK = Own("exported network", lambda path: all(name in path.read_bytes() for name in (b"classes", b"image_size")))
 

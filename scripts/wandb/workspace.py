@@ -9,6 +9,7 @@ requirements-wandb.txt.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from utils import cli
 from utils.errors import UserError, first_line
+from utils.targets import Own, require_target
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -59,6 +61,18 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {  # section -> title of a pan
 }
 PICTURES = ("confusion", "curves")
 COLUMNS = ("unlab/train/acc/best", "unlab/test/acc/best", "lab/test/acc", "incremental/unlab/test/acc/best")
+
+
+def is_workspace(path: Path) -> bool:
+    """Whether this script has written a file."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"entity", "project", "displayName", "spec"} <= content.keys()
+
+
+OWN = Own("workspace", is_workspace)
 
 
 def parse() -> argparse.Namespace:
@@ -109,6 +123,8 @@ def workspace(entity: str, project: str, name: str) -> "Workspace":
 
 def main(args: argparse.Namespace) -> None:
     """Write the workspace to a file, or to W&B."""
+    if args.out:
+        require_target("out", args.out, OWN, force=None)
     made = workspace(args.entity, args.project, args.name)
     if args.out:
         from utils.files import write_text

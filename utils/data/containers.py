@@ -20,6 +20,7 @@ class SourceRequest:
         fine_labels: the 100 classes of ``cifar100`` in the place of its 20 super-classes.
         use_unlabeled: read the 100,000 images of ``stl10`` that have no label too.
         needs_classes: whether data without any class are refused.
+        place_flag: the flag that has said where the data are.
     """
 
     dataset: str
@@ -30,6 +31,7 @@ class SourceRequest:
     fine_labels: bool = False
     use_unlabeled: bool = False
     needs_classes: bool = True
+    place_flag: str = "data_dir"
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ class ContrastiveDataModule(ImageDataModule):
                 fine_labels=fine_labels,
                 use_unlabeled=use_unlabeled,
                 needs_classes=False,
+                place_flag="data_dir" if place is None else "customize_datasets",
             )
         )
         self.dataset = name

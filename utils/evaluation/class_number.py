@@ -19,7 +19,7 @@ from utils.evaluation.semi_kmeans import kmeans_centroids, semi_kmeans
 MAX_POINTS = 2000  # unlabelled images used; the silhouette's time is quadratic in them
 MAX_CANDIDATES = 32  # numbers that are tried, evenly spaced
 PROBE_DRAWS = 5
-WITHIN = 0.1  # candidates whose criterion is as near to the best one, as a share of its span, make the range
+WITHIN = 0.1  # candidates whose criterion is as near to the best one, as a share of its span, are nearly as good
 
 
 @dataclass(frozen=True)
@@ -28,33 +28,50 @@ class Estimate:
 
     Args:
         number: the estimated U.
-        low, high: the range in which the criterion can hardly tell one candidate from the other.
+        near: the candidates that the criterion can hardly tell from each other, this one among them, in order.
         curve: candidate -> criterion, larger is better.
     """
 
     number: int
-    low: int
-    high: int
+    near: tuple[int, ...]
     curve: dict[int, float]
 
     @property
     def certainty(self) -> str:
-        """How sure the number is, in words: the range, or what was tried where nothing comes near.
+        """How sure the number is, in words: the others that come near, or what was tried where none does.
 
-        >>> Estimate(2, 2, 2, {2: 1.0, 3: 0.1, 4: 0.0}).certainty
+        >>> Estimate(2, (2, 4, 5), {2: 1.0, 3: 0.1, 4: 1.0, 5: 1.0, 6: 0.0}).certainty
+        'nearly as good: 4 to 5; it is the smallest number that was tried'
+        >>> Estimate(2, (2,), {2: 1.0, 3: 0.1, 4: 0.0}).certainty
         'of 2 to 4 no other comes near by this criterion; it is the smallest number that was tried'
         """
         tried = sorted(self.curve)
         if len(tried) == 1:
             return "it is the only number that was tried: raise --max_unlabeled_classes"
-        text = f"{self.low} to {self.high} are nearly as good"
-        if self.low == self.high:
+        others = [k for k in self.near if k != self.number]
+        text = f"nearly as good: {_ranges(others)}"
+        if not others:
             text = f"of {tried[0]} to {tried[-1]} no other comes near by this criterion"
         if self.number == tried[0]:
             text += "; it is the smallest number that was tried"
         if self.number == tried[-1]:
             text += "; it is the largest number that was tried: raise --max_unlabeled_classes"
         return text
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Rising numbers in words, neighbours as one range.
+
+    >>> _ranges([2, 4, 5, 6, 9])
+    '2, 4 to 6, 9'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def by_silhouette(x: Tensor, labeled: Tensor, labels: Tensor, candidates: Sequence[int], seed: int) -> dict[int, float]:
@@ -179,9 +196,10 @@ def estimate(
     assert kept is not None
     curve = METHODS[method](x, labeled, kept, candidates_up_to(min(largest, len(x) - 1)), seed)
     values = np.array(list(curve.values()))
-    near = [k for k, value in curve.items() if value >= values.max() - WITHIN * (values.max() - values.min() or 1)]
+    least = values.max() - WITHIN * (values.max() - values.min() or 1)
+    near = tuple(k for k, value in sorted(curve.items()) if value >= least)
     best = max(curve, key=lambda k: (curve[k], k))  # of equals the finest: a cut too coarse can leave the guide whole
-    return Estimate(best, min(near), max(near), curve)
+    return Estimate(best, near, curve)
 
 
 def _sample(x: Tensor, labels: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:

@@ -1,6 +1,7 @@
 """A discovery checkpoint, its data, and what it says about them."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from utils.methods.discoverer import Discoverer
 from utils.methods.gcd_discoverer import GCDDiscoverer
 from utils.methods.named import discoverer_class
 from utils.report.reproduce import stage_of
-from utils.targets import require_folder
+from utils.targets import Own, require_folder, require_target
 
 if TYPE_CHECKING:
     from utils.report.collect import Collection
@@ -76,6 +77,19 @@ def collected(args: argparse.Namespace) -> "Collection":
     require_folder("out", figures_folder(args))
     device, module = torch_device(args.gpus), load_discoverer(args.checkpoint)
     return collect(module, datamodule_of(module, args), device)
+
+
+def require_figures(args: argparse.Namespace, files: Mapping[str, Own]) -> None:
+    """Refuse, before the work, files of the folder of figures that are no older ones of this program.
+
+    Args:
+        files: name -> what may be overwritten.
+
+    Raises:
+        UserError: naming the file.
+    """
+    for name, own in files.items():
+        require_target("out", figures_folder(args) / name, own, force=None)
 
 
 def figures_folder(args: argparse.Namespace) -> Path:

@@ -16,12 +16,15 @@ from utils.report.collect import Collection
 from utils.report.plots.confusion import confused_pairs
 from utils.report.plots.style import KNOWN, NOVEL
 from utils.report.sheets import NEAR_KNOWN, Tile, contact_sheet, counted, nearest_to_known, typical_and_doubtful
+from utils.targets import DOCUMENT, Own, table_with
 
 # Clusters up to -> images of each kind, pixels of their longer side: a page of about 10 MB at most.
 TILES = ((12, 12, 320), (30, 12, 224), (100, 8, 160), (sys.maxsize, 4, 112))
 PAIRS, EXAMPLES, EXAMPLE_SIDE = 6, 8, 224
 PRINTED_SIDE, JPEG_QUALITY = 144, 92  # of the images in the PDF
 NOT_SHOWN = ""
+WRONG = ("image", "true class", "output", "matched class", "probability", "margin")
+PAIR_SHEETS = "confused-pairs"
 HEADER = (
     *("sheet", "group", "image", "true class", "probability", "margin", "distance"),
     *("nearest known class", "its probability"),
@@ -105,7 +108,7 @@ def pair_sheets(found: Collection) -> list[Sheet]:
 def misclassified(found: Collection) -> list[tuple]:
     """Every image of the judged sets that is wrong among all outputs after one Hungarian matching; the header first."""
     mapping = table_mapping(found.agnostic_table)
-    rows: list[tuple] = [("image", "true class", "output", "matched class", "probability", "margin")]
+    rows: list[tuple] = [WRONG]
     for name in found.judged:
         part = found.sets[name]
         if part is None:
@@ -166,6 +169,12 @@ def save_sheets(sheets: Sequence[Sheet], folder: Path, name: str) -> None:
     pages[0].save(data, format="pdf", save_all=True, append_images=pages[1:], **options)
     write_whole(folder / f"{name}.pdf", lambda file: file.write(data.getvalue()))
     write_text(folder / f"{name}.csv", csv_text(HEADER, [row for sheet in sheets for row in sheet.rows]))
+
+
+def misclassified_files() -> dict[str, Own]:
+    """Files of the wrong images and of their sheets -> what may be overwritten there."""
+    sheets = {f"{PAIR_SHEETS}.pdf": DOCUMENT, f"{PAIR_SHEETS}.csv": table_with(*HEADER)}
+    return {"misclassified.csv": table_with(*WRONG), **sheets}
 
 
 def remove_sheets(folder: Path, name: str) -> None:

@@ -17,7 +17,10 @@ from utils.report.plots.confusion import CROWDED, class_accuracies, confusion_ro
 from utils.report.plots.curves import plot_curves
 from utils.report.plots.embedding import plot_embedding, sample_rows, tsne
 from utils.report.plots.style import save_pdf, save_png, to_svg
+from utils.targets import DOCUMENT, FIGURE, Own, table_beginning, table_with
 
+POINTS = ("x", "y", "class", "kind")
+CONFUSIONS = [f"confusion-task-{kind}-{values}" for kind in ("aware", "agnostic") for values in ("rates", "counts")]
 MAX_SHOWN = 68  # classes in the bars of the page
 
 
@@ -188,7 +191,23 @@ def features(found: Collection, seed: int = 0) -> list[Drawing]:
         "shapes in warm colours novel. Only neighbourhoods mean something, neither axes nor distances."
     )
     figure = plot_embedding(points, labels, names, found.num_labeled)
-    return [Drawing("features", caption, figure, [("x", "y", "class", "kind"), *table])]
+    return [Drawing("features", caption, figure, [POINTS, *table])]
+
+
+def drawing_files(name: str, table: Own) -> dict[str, Own]:
+    """Files of a drawing that :func:`save_drawings` writes -> what may be overwritten there."""
+    return {f"{name}.pdf": DOCUMENT, f"{name}.png": FIGURE, f"{name}.csv": table}
+
+
+def features_files() -> dict[str, Own]:
+    """Those of :func:`features`."""
+    return drawing_files("features", table_with(*POINTS))
+
+
+def confusion_files() -> dict[str, Own]:
+    """Those of :func:`confusions`; the columns of their tables are the outputs, whatever their names are."""
+    table = table_beginning("true class")
+    return {file: own for name in CONFUSIONS for file, own in drawing_files(name, table).items()}
 
 
 def save_drawings(drawings: Sequence[Drawing], folder: Path, checkpoint: str) -> None:

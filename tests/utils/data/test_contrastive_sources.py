@@ -205,8 +205,10 @@ def test_a_folder_of_images_that_nobody_has_labelled(tmp_path):
     assert module.describe()[-1] == "classes   unknown"
     named = datamodule(tmp_path / "elsewhere", "photos", own_datasets={"photos": str(tmp_path)})
     assert torch.equal(named.images, module.images)
-    with pytest.raises(UserError, match="has no class folders"):
+    with pytest.raises(UserError, match=r"has no class folders.*\(--data_dir says where\)"):
         load_source(SourceRequest("folder", tmp_path))
+    with pytest.raises(UserError, match=r"has no class folders.*\(--customize_datasets says where\)"):
+        datamodule(tmp_path, "photos", own_datasets={"photos": str(tmp_path / "absent")})
 
 
 def test_a_share_is_a_function_of_the_seed(tmp_path):

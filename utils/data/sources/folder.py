@@ -30,7 +30,7 @@ def read_folder(request: SourceRequest) -> ImageArrays | ImageFiles:
     if not train_names and (request.needs_classes or not unlabeled):
         raise UserError(
             f"{root / 'train'} has no class folders; --dataset folder expects {root / 'train'}/<class>/ with images, "
-            f"and optionally {root / 'test'}/<class>/ and {root / 'unlabeled'}/ (--data_dir says where)"
+            f"and optionally {root / 'test'}/<class>/ and {root / 'unlabeled'}/ (--{request.place_flag} says where)"
         )
     test_names = class_folders(root / "test")
     for part in ("train", "test"):
