@@ -28,6 +28,19 @@ def words_of(folder, name, *flags):
     return [*words, "--log_dir", str(folder), "--run_name", name, *flags]
 
 
+def run_together(command, environments, seconds):
+    """What a command prints in each of these environments, in all of them at once; every one has to succeed."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) for environment in environments]
+    try:
+        said = [process.communicate(timeout=seconds) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0] * len(running), said
+    return [printed for printed, _ in said]
+
+
 @pytest.mark.slow
 def test_two_agents_of_torchrun_train_what_two_processes_do(tmp_path):
     """As docs/scaling.md has it for two machines: an agent each, one process each, gloo between them."""
@@ -38,15 +51,8 @@ def test_two_agents_of_torchrun_train_what_two_processes_do(tmp_path):
     agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
     agent += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}"]
     agent += ["--local-addr", "127.0.0.1", MAIN, *words_of(tmp_path, "agents", "--max_epochs", "3", "--num_nodes", "2")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    agents = [subprocess.Popen(agent, cwd=ROOT, env=environment, **pipes) for _ in range(2)]
-    try:
-        said = [agent.communicate(timeout=280) for agent in agents]
-    finally:
-        for agent in agents:
-            agent.kill()
-    assert [agent.returncode for agent in agents] == [0, 0], said
-    assert sum(out.count("epoch 1/3") for out, _ in said) == 1
+    printed = run_together(agent, [environment, environment], seconds=280)
+    assert sum(text.count("epoch 1/3") for text in printed) == 1
     assert_same_run(tmp_path / "processes", tmp_path / "agents")
 
 

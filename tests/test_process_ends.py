@@ -15,7 +15,7 @@ import pytest
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from tests.conftest import ROOT, TINY, free_port
-from tests.test_machines import ALONE, MAIN, words_of
+from tests.test_machines import ALONE, MAIN, run_together, words_of
 from utils.distributed import RANKS, take_rank
 
 SECONDS_TO_LEAVE = 12.0  # of the first process, as an upload may take: Lightning looks for ended children every 5
@@ -117,33 +117,28 @@ def test_the_rank_of_a_machine_that_is_started_by_hand(monkeypatch, environment,
     assert rank_zero_only.rank == rank
 
 
+def by_hand(folder):
+    """The command of each of two machines, and the environment of each."""
+    command = [sys.executable, MAIN, *words_of(folder, "run", "--max_epochs", "2", "--num_nodes", "2")]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return command, [os.environ | ALONE | meeting | {"NODE_RANK": str(number)} for number in range(2)]
+
+
 @pytest.mark.slow
 def test_two_machines_that_are_started_by_hand_train_to_the_end(tmp_path):
-    command = [sys.executable, MAIN, *words_of(tmp_path, "run", "--max_epochs", "2", "--num_nodes", "2")]
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    machines = [
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | ALONE | meeting | {"NODE_RANK": str(number)}, **pipes)
-        for number in range(2)
-    ]
-    try:
-        said = [machine.communicate(timeout=140) for machine in machines]
-    finally:
-        for machine in machines:
-            machine.kill()
-    assert [machine.returncode for machine in machines] == [0, 0], said
-    assert [out.count("epoch 2/2") for out, _ in said] == [1, 0]
+    printed = run_together(*by_hand(tmp_path), seconds=140)
+    assert [text.count("epoch 2/2") for text in printed] == [1, 0]
 
 
 @pytest.mark.slow
 def test_a_machine_that_waits_for_another_ends_at_a_signal(tmp_path):
-    command = [sys.executable, MAIN, *words_of(tmp_path, "run", "--max_epochs", "2", "--num_nodes", "2")]
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "NODE_RANK": "0"}
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | ALONE | meeting, stdout=subprocess.PIPE) as machine:
+    command, (first, _) = by_hand(tmp_path)
+    place = first["MASTER_ADDR"], int(first["MASTER_PORT"])
+    with subprocess.Popen(command, cwd=ROOT, env=first, stdout=subprocess.PIPE) as machine:
         assert machine.stdout.readline() == b"machine   0 of 0 to 1; training begins when all are there\n"
         try:
             while True:  # until it waits
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(meeting["MASTER_PORT"]))):
+                with contextlib.suppress(OSError), socket.create_connection(place):
                     break
                 time.sleep(0.2)
             machine.terminate()

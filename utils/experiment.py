@@ -3,6 +3,7 @@
 import argparse
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def _trainer(
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     strategy = trainer.strategy
     if args.num_nodes > 1 and isinstance(strategy, DDPStrategy):
-        meet = heeding_signals(strategy.setup_distributed, strategy.root_device)
+        meet = partial(heeding_signals, strategy.setup_distributed, strategy.root_device)
         strategy.setup_distributed = meet  # type: ignore[method-assign]
     return trainer
 

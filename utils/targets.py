@@ -31,24 +31,34 @@ class Own:
 
 def table_with(*columns: str) -> Own:
     """Tables that ``csv_text`` has written with just these columns: one more is somebody's own work."""
-    header = csv_text(columns, []).encode()
-    return Own("table", lambda path: _beginning(path).startswith(header))
+    return _table(csv_text(columns, []))
 
 
 def table_beginning(column: str) -> Own:
     """Tables that have this first column; the others are named by the data."""
-    header = f"{column},".encode()
-    return Own("table", lambda path: _beginning(path).startswith(header))
+    return _table(f"{column},")
 
 
-def _is_metrics(path: Path) -> bool:
+def _table(header: str) -> Own:
+    return Own("table", lambda path: _beginning(path).startswith(header.encode()))
+
+
+def object_with(name: str, *keys: str) -> Own:
+    """JSON files of a kind of this name: objects that have these keys."""
+    return Own(name, lambda path: set(keys) <= (_object(path) or {}).keys())
+
+
+def _object(path: Path) -> dict | None:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and all(
-        value is None or isinstance(value, int | float) for value in content.values()
-    )
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _is_metrics(path: Path) -> bool:
+    content = _object(path)
+    return content is not None and all(value is None or isinstance(value, int | float) for value in content.values())
 
 
 def _is_document(path: Path) -> bool:

@@ -9,7 +9,6 @@ requirements-wandb.txt.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from utils import cli
 from utils.errors import UserError, first_line
-from utils.targets import Own, require_target
+from utils.targets import object_with, require_target
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -61,18 +60,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {  # section -> title of a pan
 }
 PICTURES = ("confusion", "curves")
 COLUMNS = ("unlab/train/acc/best", "unlab/test/acc/best", "lab/test/acc", "incremental/unlab/test/acc/best")
-
-
-def is_workspace(path: Path) -> bool:
-    """Whether this script has written a file."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and {"entity", "project", "displayName", "spec"} <= content.keys()
-
-
-OWN = Own("workspace", is_workspace)
+OWN = object_with("workspace", "entity", "project", "displayName", "spec")
 
 
 def parse() -> argparse.Namespace:

@@ -88,8 +88,9 @@ def require_figures(args: argparse.Namespace, files: Mapping[str, Own]) -> None:
     Raises:
         UserError: naming the file.
     """
+    folder = figures_folder(args)
     for name, own in files.items():
-        require_target("out", figures_folder(args) / name, own, force=None)
+        require_target("out", folder / name, own, force=None)
 
 
 def figures_folder(args: argparse.Namespace) -> Path:

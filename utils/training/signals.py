@@ -51,33 +51,29 @@ class Interruptions:
             self.received = number
 
 
-def heeding_signals(wait: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """The same wait in a thread, so that signals are handled: Python handles none while it is inside another library.
+def heeding_signals(wait: Callable[[], None], device: torch.device) -> None:
+    """Wait in a thread, so that signals are handled: Python handles none while it is inside another library.
 
     Args:
         wait: a function that may wait for long, as for a process that does not come.
         device: current device of the thread.
     """
+    errors: list[BaseException] = []
 
-    def heeding() -> None:
-        errors: list[BaseException] = []
+    def work() -> None:
+        try:
+            if device.type == "cuda":
+                torch.cuda.set_device(device)
+            wait()
+        except BaseException as error:  # raised below
+            errors.append(error)
 
-        def work() -> None:
-            try:
-                if device.type == "cuda":
-                    torch.cuda.set_device(device)
-                wait()
-            except BaseException as error:  # raised below
-                errors.append(error)
-
-        thread = threading.Thread(target=work, name="wait", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.1)
-        if errors:
-            raise errors[0]
-
-    return heeding
+    thread = threading.Thread(target=work, name="wait", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if errors:
+        raise errors[0]
 
 
 class Consensus:
